@@ -1,0 +1,1 @@
+"""The rules of RRO and everything around them: what an application imports."""

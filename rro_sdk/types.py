@@ -1,0 +1,177 @@
+"""The nouns of RRO: frozen, typed, serialisable (msgspec), free of I/O.
+
+Symbols follow the paper (arXiv 2505.20737, sections 2 and 3): a trajectory
+e = [u, a1, o1, ..., an] starts at a task u; r_t is the process reward of its first t steps.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import msgspec
+
+from rro_sdk._numbers import exact_mean
+
+Role = Literal["system", "user", "assistant"]
+
+StepOutcome = Literal["risen", "exhausted"]
+NoPairReason = Literal["single_candidate", "equal_rewards", "same_action"]
+
+
+class Message(msgspec.Struct, frozen=True):
+    """One chat message, as the OpenAI-compatible API and TRL both write it."""
+
+    role: Role
+    content: str
+
+
+class Task(msgspec.Struct, frozen=True):
+    """One thing to solve (u). `data` is the environment's own and must be JSON-serialisable."""
+
+    id: str
+    instruction: str
+    data: dict[str, Any] = {}
+
+
+class Usage(msgspec.Struct, frozen=True):
+    """Tokens of one or more completions. `cached_tokens` is the part of `prompt_tokens` not prefilled again."""
+
+    prompt_tokens: int = 0
+    cached_tokens: int = 0
+    completion_tokens: int = 0
+
+    def __add__(self, other: Usage) -> Usage:
+        return Usage(
+            self.prompt_tokens + other.prompt_tokens,
+            self.cached_tokens + other.cached_tokens,
+            self.completion_tokens + other.completion_tokens,
+        )
+
+
+class Action(msgspec.Struct, frozen=True):
+    """What the policy said: `text` is the reply verbatim and the only part that is trained on.
+
+    `command` is what the environment gets. A reply that cannot be parsed has `command=None` and
+    `error`, a sentence for the agent: a malformed reply is data, not a crash.
+    """
+
+    text: str
+    command: str | None
+    error: str | None = None
+
+
+class Observation(msgspec.Struct, frozen=True):
+    """What the environment answered. `outcome` in [0, 1] is there when and only when `done`.
+
+    `raw` keeps the environment's unclipped reward where its range is wider.
+    """
+
+    text: str
+    done: bool = False
+    outcome: float | None = None
+    raw: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.done != (self.outcome is not None):
+            raise ValueError("an observation has an outcome when, and only when, it ends the episode")
+        if self.outcome is not None and not 0.0 <= self.outcome <= 1.0:
+            raise ValueError(f"outcome {self.outcome!r} is outside [0, 1]")
+
+
+class Step(msgspec.Struct, frozen=True):
+    """One turn: the agent's action and the environment's observation."""
+
+    action: Action
+    observation: Observation
+
+
+class Trajectory(msgspec.Struct, frozen=True):
+    """A finished episode. `truncated` when it ended at the step limit (semantics, rule 7)."""
+
+    task_id: str
+    steps: tuple[Step, ...]
+    outcome: float
+    truncated: bool
+    usage: Usage
+    weight_versions: tuple[str, ...]
+
+
+class Estimate(msgspec.Struct, frozen=True):
+    """A process reward r_t: the mean outcome of m rollouts (paper section 3.2).
+
+    `outcomes` holds the m outcomes in rollout order; a candidate that ends the episode has
+    its own outcome as the only one and `terminal=True` (semantics, rule 2).
+    """
+
+    outcomes: tuple[float, ...]
+    terminal: bool = False
+
+    def __post_init__(self) -> None:
+        if not self.outcomes:
+            raise ValueError("an estimate needs at least one outcome")
+
+    @property
+    def reward(self) -> float:
+        """The mean, rounded once from its exact value, so that equal means compare equal."""
+        return exact_mean(self.outcomes)
+
+
+class Candidate(msgspec.Struct, frozen=True):
+    """One action drawn at a step, with its observation and process reward.
+
+    `duplicate_of` is the index of the earlier candidate whose estimate it shares (rule 9).
+    """
+
+    index: int
+    action: Action
+    observation: Observation
+    estimate: Estimate
+    duplicate_of: int | None = None
+
+    @property
+    def reward(self) -> float:
+        return self.estimate.reward
+
+
+class PairChoice(msgspec.Struct, frozen=True):
+    """Which two candidates of a step make the preference pair, by position in the candidates."""
+
+    chosen: int
+    rejected: int
+
+
+class StepRecord(msgspec.Struct, frozen=True):
+    """All that one explored step showed: the prefix's estimate, the candidates, the verdict.
+
+    `step` counts from 1. `prefix` is the messages that every candidate answered.
+    `prefix_action` is set under `on_first_rise="prefix_action"` alone: the trajectory's own
+    action, drawn and estimated but not judged.
+    `advance` is the candidate with which the trajectory goes on.
+    """
+
+    task_id: str
+    step: int
+    prefix: tuple[Message, ...]
+    baseline: Estimate
+    candidates: tuple[Candidate, ...]
+    outcome: StepOutcome
+    pair: PairChoice | None
+    no_pair: NoPairReason | None
+    advance: Candidate
+    weight_version: str
+    usage: Usage
+    prefix_action: Candidate | None = None
+
+
+class PreferencePair(msgspec.Struct, frozen=True):
+    """Chosen against rejected after one prefix: a DPO row (paper section 3.4)."""
+
+    id: str
+    task_id: str
+    step: int
+    prompt: tuple[Message, ...]
+    chosen: str
+    rejected: str
+    chosen_reward: float
+    rejected_reward: float
+    weight_version: str
