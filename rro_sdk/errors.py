@@ -85,15 +85,24 @@ class TrainingError(RROError, RuntimeError):
 
 
 class ServerError(RROError, ConnectionError):
-    """Something about an inference server. `url` names it, without credentials."""
+    """Something about an inference server.
 
-    def __init__(self, message: str, *, url: str = "", status: int | None = None) -> None:
+    Attributes:
+        url: the server's address, without credentials.
+        status: the HTTP status of its answer, where it gave one.
+        retry_after: seconds that it asked us to wait, where it did.
+    """
+
+    def __init__(
+        self, message: str, *, url: str = "", status: int | None = None, retry_after: float | None = None
+    ) -> None:
         super().__init__(message)
         self.url = url
         self.status = status
+        self.retry_after = retry_after
 
     def __reduce__(self) -> tuple[object, ...]:
-        return (_rebuild, (type(self), str(self), self.url, self.status))
+        return (_rebuild, (type(self), str(self), self.url, self.status, self.retry_after))
 
 
 class ServerStartError(ServerError):
@@ -125,6 +134,6 @@ class ReloadError(ServerError):
 
 
 def _rebuild(
-    kind: type[ServerError], message: str, url: str, status: int | None
+    kind: type[ServerError], message: str, url: str, status: int | None, retry_after: float | None
 ) -> ServerError:
-    return kind(message, url=url, status=status)
+    return kind(message, url=url, status=status, retry_after=retry_after)

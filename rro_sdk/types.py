@@ -34,7 +34,7 @@ class Task(msgspec.Struct, frozen=True):
 
 
 class Usage(msgspec.Struct, frozen=True):
-    """Tokens of one or more completions. `cached_tokens` is the part of `prompt_tokens` not prefilled again."""
+    """Tokens of completions. `cached_tokens` is the part of `prompt_tokens` that was not prefilled again."""
 
     prompt_tokens: int = 0
     cached_tokens: int = 0
@@ -63,13 +63,15 @@ class Action(msgspec.Struct, frozen=True):
 class Observation(msgspec.Struct, frozen=True):
     """What the environment answered. `outcome` in [0, 1] is there when and only when `done`.
 
-    `raw` keeps the environment's unclipped reward where its range is wider.
+    `raw` keeps the environment's unclipped reward where its range is wider. `truncated` marks an
+    episode that ended at the step limit (rule 7).
     """
 
     text: str
     done: bool = False
     outcome: float | None = None
     raw: float | None = None
+    truncated: bool = False
 
     def __post_init__(self) -> None:
         if self.done != (self.outcome is not None):
@@ -86,7 +88,7 @@ class Step(msgspec.Struct, frozen=True):
 
 
 class Trajectory(msgspec.Struct, frozen=True):
-    """A finished episode. `truncated` when it ended at the step limit (semantics, rule 7)."""
+    """A finished episode, or the end of one from some prefix on. `truncated`: it ended at the step limit."""
 
     task_id: str
     steps: tuple[Step, ...]
@@ -133,20 +135,24 @@ class Candidate(msgspec.Struct, frozen=True):
         return self.estimate.reward
 
 
+PREFIX_ACTION = -1
+"""Index of the trajectory's own action where it is not itself a candidate (rule 5, `prefix_action`)."""
+
+
 class PairChoice(msgspec.Struct, frozen=True):
-    """Which two candidates of a step make the preference pair, by position in the candidates."""
+    """Which two candidates of a step make the preference pair, by `Candidate.index`."""
 
     chosen: int
     rejected: int
 
 
-class StepRecord(msgspec.Struct, frozen=True):
+class StepRecord(msgspec.Struct, frozen=True, tag=True):
     """All that one explored step showed: the prefix's estimate, the candidates, the verdict.
 
-    `step` counts from 1. `prefix` is the messages that every candidate answered.
-    `prefix_action` is set under `on_first_rise="prefix_action"` alone: the trajectory's own
-    action, drawn and estimated but not judged.
-    `advance` is the candidate with which the trajectory goes on.
+    `step` counts from 1. `prefix` is the messages that every candidate answered. `advance` is the index
+    of the candidate with which the trajectory goes on. `prefix_action` is set under
+    `on_first_rise="prefix_action"` alone: the trajectory's own action, drawn and estimated but not
+    judged. `usage` and `turns` are what the step cost, without its baseline.
     """
 
     task_id: str
@@ -157,10 +163,61 @@ class StepRecord(msgspec.Struct, frozen=True):
     outcome: StepOutcome
     pair: PairChoice | None
     no_pair: NoPairReason | None
-    advance: Candidate
+    advance: int
     weight_version: str
     usage: Usage
+    turns: int
     prefix_action: Candidate | None = None
+
+    def candidate(self, index: int) -> Candidate:
+        """The candidate of that index; `PREFIX_ACTION` is the trajectory's own action."""
+        if index == PREFIX_ACTION:
+            if self.prefix_action is None:
+                raise LookupError(f"step {self.step} of {self.task_id} has no separate prefix action")
+            return self.prefix_action
+        return self.candidates[index]
+
+
+class Baseline(msgspec.Struct, frozen=True, tag=True):
+    """The process reward of a bare prefix, drawn for its own sake: r_0, or again after a reload.
+
+    `step` is the step that it is the baseline of.
+    """
+
+    task_id: str
+    step: int
+    estimate: Estimate
+    usage: Usage
+    turns: int
+
+
+class Discarded(msgspec.Struct, frozen=True, tag=True):
+    """A step that saw two weight versions and was thrown away (rule 8); `usage` is lost to reload."""
+
+    task_id: str
+    step: int
+    weight_versions: tuple[str, ...]
+    usage: Usage
+
+
+class TaskEnd(msgspec.Struct, frozen=True, tag=True):
+    """A task's trajectory reached its end after `steps` steps."""
+
+    task_id: str
+    steps: int
+    outcome: float
+    truncated: bool
+
+
+class TaskFailed(msgspec.Struct, frozen=True, tag=True):
+    """A task that was set aside, and why; what it recorded before that stays."""
+
+    task_id: str
+    reason: str
+
+
+Event = Baseline | StepRecord | Discarded | TaskEnd | TaskFailed
+"""What a run consists of, and what its journal holds."""
 
 
 class PreferencePair(msgspec.Struct, frozen=True):

@@ -40,7 +40,7 @@ class Episode(ABC):
     async def fork(self) -> Episode:
         """An independent episode in the same state; neither sees what the other does next."""
 
-    async def close(self) -> None:
+    async def close(self) -> None:  # noqa: B027 (holding nothing is a fair default)
         """Give back what the episode holds. Safe to call twice."""
 
 
@@ -68,7 +68,7 @@ class Environment(ABC):
             EnvironmentFault: the world broke.
         """
 
-    async def close(self) -> None:
+    async def close(self) -> None:  # noqa: B027 (holding nothing is a fair default)
         """Give back what the environment holds. Safe to call twice."""
 
     async def __aenter__(self) -> Self:

@@ -1,0 +1,1 @@
+"""How a policy is asked, and how its replies are read."""

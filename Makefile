@@ -1,0 +1,46 @@
+# Two commands for a newcomer: `make quickstart` and `make test`. Each sets up what it needs, once.
+PYTHON ?= python3
+VENV := .venv
+SGLANG_VENV := .venv-sglang
+PIP_FLAGS := --quiet --disable-pip-version-check
+
+.PHONY: help setup quickstart test check lint types clean
+
+help:
+	@echo "make quickstart   run RRO end to end on this machine: real server, real databases, real training"
+	@echo "make test         lint, types, every test, coverage"
+	@echo "make setup        the two virtual environments alone"
+	@echo "make check        lint and types alone"
+
+setup: $(VENV)/.ready $(SGLANG_VENV)/.ready
+
+# The SDK, the trainers and the tests.
+$(VENV)/.ready: pyproject.toml requirements/sdk.txt
+	$(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/pip install $(PIP_FLAGS) -c requirements/sdk.txt torch
+	$(VENV)/bin/pip install $(PIP_FLAGS) -c requirements/sdk.txt -e ".[envs,train,dev]"
+	@touch $@
+
+# The inference server: its own environment, because sglang pins openai 2.8 and its own transformers.
+$(SGLANG_VENV)/.ready: requirements/sglang-cpu.txt
+	$(PYTHON) -m venv $(SGLANG_VENV)
+	@if command -v nvidia-smi >/dev/null 2>&1; then \
+	  $(SGLANG_VENV)/bin/pip install $(PIP_FLAGS) sglang==0.5.23; \
+	else \
+	  $(SGLANG_VENV)/bin/pip install $(PIP_FLAGS) --no-deps -r requirements/sglang-cpu.txt; \
+	fi
+	@touch $@
+
+quickstart: setup
+	$(VENV)/bin/rro quickstart --force
+
+check: $(VENV)/.ready
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy
+
+test: setup check
+	$(VENV)/bin/pytest --cov --cov-report=term
+
+clean:
+	rm -rf $(VENV) $(SGLANG_VENV) .mypy_cache .ruff_cache .pytest_cache

@@ -1,0 +1,155 @@
+"""The numbers that a run always reports (semantics, "Numbers a run always reports")."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+
+import msgspec
+
+from rro_sdk._numbers import exact_mean
+from rro_sdk.methods.base import Method
+from rro_sdk.stats import candidates_null
+from rro_sdk.types import (
+    Baseline,
+    Candidate,
+    Discarded,
+    Event,
+    StepRecord,
+    TaskEnd,
+    TaskFailed,
+    Usage,
+)
+
+
+class RunSummary(msgspec.Struct, frozen=True):
+    """One run in numbers. Shares and means are None where there is nothing to average.
+
+    Attributes:
+        candidates_per_step: the paper's "# Sample".
+        candidates_per_step_null: what it would be if candidates were exactly as good as their prefix.
+        mean_outcome: mean outcome of the explored trajectories, in [0, 1].
+        steps_by_outcome: risen and exhausted.
+        no_pair: steps without a pair, by reason.
+        rising_by_third: share of steps whose own action has r_t >= r_{t-1}, in the first, middle and last
+            third of their trajectory (Table 2); `strictly_rising_by_third` counts r_t > r_{t-1} alone,
+            since by the letter 0 >= 0 rises.
+        lost_to_reload: tokens of steps that were thrown away because they saw two weight versions.
+        wall_s: seconds since the sampler was made.
+    """
+
+    tasks: int
+    tasks_failed: int
+    mean_outcome: float | None
+    steps: int
+    steps_by_outcome: dict[str, int]
+    candidates: int
+    candidates_per_step: float | None
+    candidates_per_step_null: float | None
+    pairs: int
+    pairs_per_1000_rollouts: float | None
+    no_pair: dict[str, int]
+    rollouts: int
+    turns: int
+    tokens: Usage
+    lost_to_reload: Usage
+    rising_by_third: tuple[float | None, float | None, float | None]
+    strictly_rising_by_third: tuple[float | None, float | None, float | None]
+    retries: int
+    wall_s: float
+
+
+class RunStats:
+    """Totals that follow a run event by event, in memory that grows with steps by a few numbers each."""
+
+    def __init__(self, method: Method) -> None:
+        self._method = method
+        self._began = time.monotonic()
+        self._outcomes: list[float] = []
+        self._pools: list[tuple[float, ...]] = []
+        self._open: dict[str, list[tuple[bool, bool]]] = {}
+        self._thirds: tuple[list[tuple[bool, bool]], ...] = ([], [], [])
+        self._step_outcomes: Counter[str] = Counter()
+        self._no_pair: Counter[str] = Counter()
+        self.tasks_finished = 0
+        self.tasks_failed = 0
+        self.steps = 0
+        self.candidates = 0
+        self.pairs = 0
+        self.rollouts = 0
+        self.turns = 0
+        self.tokens = Usage()
+        self.lost = Usage()
+
+    def add(self, event: Event) -> None:
+        match event:
+            case StepRecord():
+                self._add_step(event)
+            case Baseline():
+                self.rollouts += len(event.estimate.outcomes)
+                self.turns += event.turns
+                self.tokens += event.usage
+            case Discarded():
+                self.lost += event.usage
+                self.tokens += event.usage
+            case TaskEnd():
+                self.tasks_finished += 1
+                self._outcomes.append(event.outcome)
+                flags = self._open.pop(event.task_id, [])
+                for position, flag in enumerate(flags):
+                    self._thirds[min(2, 3 * position // len(flags))].append(flag)
+            case TaskFailed():
+                self.tasks_failed += 1
+                self._open.pop(event.task_id, None)
+
+    def _add_step(self, record: StepRecord) -> None:
+        self.steps += 1
+        self.candidates += len(record.candidates)
+        self._step_outcomes[record.outcome] += 1
+        if record.no_pair is None:
+            self.pairs += 1
+        else:
+            self._no_pair[record.no_pair] += 1
+        drawn = [*record.candidates, *filter(None, [record.prefix_action])]
+        self.rollouts += sum(self._rollouts_of(candidate) for candidate in drawn)
+        self.turns += record.turns
+        self.tokens += record.usage
+        own = [outcome for candidate in record.candidates for outcome in candidate.estimate.outcomes]
+        self._pools.append((*record.baseline.outcomes, *own))
+        value, before = record.candidate(record.advance).reward, record.baseline.reward
+        self._open.setdefault(record.task_id, []).append((value >= before, value > before))
+
+    def _rollouts_of(self, candidate: Candidate) -> int:
+        shared = candidate.duplicate_of is not None and not self._method.reestimate_duplicates
+        return 0 if candidate.estimate.terminal or shared else len(candidate.estimate.outcomes)
+
+    def summary(self, *, retries: int = 0) -> RunSummary:
+        return RunSummary(
+            tasks=self.tasks_finished,
+            tasks_failed=self.tasks_failed,
+            mean_outcome=exact_mean(self._outcomes) if self._outcomes else None,
+            steps=self.steps,
+            steps_by_outcome=dict(self._step_outcomes),
+            candidates=self.candidates,
+            candidates_per_step=self.candidates / self.steps if self.steps else None,
+            candidates_per_step_null=candidates_null(
+                self._pools, self._method.rollouts, self._method.max_candidates
+            ),
+            pairs=self.pairs,
+            pairs_per_1000_rollouts=1000 * self.pairs / self.rollouts if self.rollouts else None,
+            no_pair=dict(self._no_pair),
+            rollouts=self.rollouts,
+            turns=self.turns,
+            tokens=self.tokens,
+            lost_to_reload=self.lost,
+            rising_by_third=self._shares(0),
+            strictly_rising_by_third=self._shares(1),
+            retries=retries,
+            wall_s=time.monotonic() - self._began,
+        )
+
+    def _shares(self, which: int) -> tuple[float | None, float | None, float | None]:
+        first, middle, last = (
+            sum(flag[which] for flag in flags) / len(flags) if flags else None for flags in self._thirds
+        )
+        return first, middle, last

@@ -1,0 +1,108 @@
+"""Policy plus episode, turn by turn, to the end."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from rro_sdk.draws import DrawKey
+from rro_sdk.envs.base import Environment, Episode
+from rro_sdk.policy import Policy
+from rro_sdk.types import Message, Observation, Step, Task, Trajectory, Usage
+
+
+@dataclass(frozen=True, slots=True)
+class Prefix:
+    """A trajectory so far, e_{1:t}: the history that the policy sees and the episode in that state.
+
+    Attributes:
+        messages: the history, ready for the next action.
+        episode: its state; fork it, never step it.
+        turns: turns taken, t.
+    """
+
+    messages: tuple[Message, ...]
+    episode: Episode
+    turns: int = 0
+
+
+@dataclass(slots=True)
+class Cost:
+    """Tokens and the weight versions that made them, added up as draws come in."""
+
+    usage: Usage = field(default_factory=Usage)
+    weight_versions: set[str] = field(default_factory=set)
+    turns: int = 0
+
+    def add(self, usage: Usage, weight_versions: tuple[str, ...]) -> None:
+        self.usage += usage
+        self.weight_versions.update(weight_versions)
+        self.turns += 1
+
+
+class Actor:
+    """Plays one environment with one policy. Stateless between calls; safe for concurrent ones."""
+
+    def __init__(self, env: Environment, policy: Policy) -> None:
+        self.env = env
+        self._policy = policy
+
+    async def start(self, task: Task) -> Prefix:
+        """The bare task, e = [u]."""
+        episode = await self.env.start(task)
+        return Prefix(self._policy.open(self.env, episode.opening), episode)
+
+    async def take_turn(
+        self, episode: Episode, messages: tuple[Message, ...], turns: int, key: DrawKey, cost: Cost
+    ) -> Step:
+        """Draw one action and run it in `episode`, which it changes.
+
+        A turn that reaches the step limit ends the episode with what the environment says it scores
+        (rules 2 and 7): its observation is done.
+        """
+        proposal = await self._policy.act(messages, seed=key.seed(), affinity=key.task_id)
+        cost.add(proposal.usage, proposal.weight_versions)
+        action = proposal.action
+        if action.command is None:
+            observation = Observation(action.error or "Your reply could not be read.")
+        else:
+            observation = await episode.step(action.command)
+        if not observation.done and turns + 1 >= self.env.max_steps:
+            observation = Observation(
+                observation.text, done=True, outcome=episode.limit_outcome(), truncated=True
+            )
+        return Step(action, observation)
+
+    def extend(self, messages: tuple[Message, ...], step: Step) -> tuple[Message, ...]:
+        return self._policy.extend(messages, step)
+
+    async def roll_out(self, prefix: Prefix, key: DrawKey, cost: Cost) -> Trajectory:
+        """Go on from `prefix` to the end of the episode.
+
+        Returns:
+            The turns after the prefix, with the episode's outcome.
+        """
+        episode = await prefix.episode.fork()
+        spent = Cost()
+        steps: list[Step] = []
+        messages, turns = prefix.messages, prefix.turns
+        try:
+            while True:
+                step = await self.take_turn(episode, messages, turns, key.at_turn(turns + 1), spent)
+                steps.append(step)
+                turns += 1
+                if step.observation.outcome is not None:
+                    break
+                messages = self.extend(messages, step)
+        finally:
+            cost.usage += spent.usage
+            cost.weight_versions |= spent.weight_versions
+            cost.turns += spent.turns
+            await episode.close()
+        return Trajectory(
+            task_id=key.task_id,
+            steps=tuple(steps),
+            outcome=step.observation.outcome,
+            truncated=step.observation.truncated,
+            usage=spent.usage,
+            weight_versions=tuple(sorted(spent.weight_versions)),
+        )

@@ -1,0 +1,237 @@
+"""Runs many tasks at once: the front door of the SDK.
+
+Roles: a `Sampler` owns the fleet, the journal and the running totals for one `async with` block. Each call
+of `events` starts `tasks_in_flight` workers; each worker explores one task at a time; their events meet in
+one bounded queue, and are recorded before they are handed to the caller.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import math
+from collections.abc import AsyncGenerator, Iterable, Iterator, Sequence
+from contextlib import AsyncExitStack, aclosing
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from rro_sdk.envs.base import Environment
+from rro_sdk.errors import ConfigError, DataError, RROError
+from rro_sdk.explore import TaskExplorer
+from rro_sdk.export.trl import write_pairs
+from rro_sdk.inference.fleet import Fleet, FleetSettings
+from rro_sdk.inference.server import ModelInfo
+from rro_sdk.journal import Journal, RunHeader, refuse_existing
+from rro_sdk.methods.base import Method
+from rro_sdk.methods.rising import RisingReward
+from rro_sdk.pairs import pair_of, pairs_of
+from rro_sdk.policy import Policy, ReActPolicy, Sampling
+from rro_sdk.report.summary import RunStats, RunSummary
+from rro_sdk.rollout import Actor
+from rro_sdk.types import Event, PreferencePair, StepRecord, Task, TaskFailed
+
+PAIRS_NAME = "pairs.jsonl"
+
+
+class Sampler:
+    """Explores tasks under a method and yields preference pairs.
+
+    Args:
+        env: the environment; the caller closes it.
+        servers: URLs of SGLang servers, all serving one model.
+        policy: a policy of your own in place of `servers`.
+        method: what is explored at a step and when it stops; the rising rule by default.
+        run_dir: folder for the journal and `pairs.jsonl`; absent or empty. None keeps nothing.
+        seed: seed of every draw (rule 10).
+        sampling: how actions are drawn; for `servers` only.
+        fleet: how servers are used; for `servers` only.
+        tasks_in_flight: tasks explored at once. By default half as many again as fill the servers, since
+            a task waits for the slowest of its rollouts at every candidate.
+        max_failed_tasks: raise when more than this many tasks had to be set aside; None never does,
+            unless every task was.
+
+    Raises:
+        ConfigError: settings that cannot be right.
+    """
+
+    def __init__(
+        self,
+        env: Environment,
+        *,
+        servers: Sequence[str] = (),
+        policy: Policy | None = None,
+        method: Method | None = None,
+        run_dir: str | Path | None = None,
+        seed: int = 0,
+        sampling: Sampling | None = None,
+        fleet: FleetSettings | None = None,
+        tasks_in_flight: int | None = None,
+        max_failed_tasks: int | None = None,
+    ) -> None:
+        if bool(servers) == (policy is not None):
+            raise ConfigError("give a sampler either servers or a policy of your own")
+        if tasks_in_flight is not None and tasks_in_flight < 1:
+            raise ConfigError(f"tasks_in_flight must be at least 1, not {tasks_in_flight}")
+        self.env = env
+        self.method: Method = method or RisingReward()
+        self.run_dir = Path(run_dir) if run_dir is not None else None
+        self.seed = seed
+        self.sampling = sampling or Sampling()
+        self.stats = RunStats(self.method)
+        self.fleet = Fleet(servers, fleet) if servers else None
+        self._policy = policy
+        self._max_failed = max_failed_tasks
+        self._workers = tasks_in_flight or self._default_workers()
+        self._infos: dict[str, ModelInfo] = {}
+        self._journal: Journal | None = None
+        self._seen: set[str] = set()
+        self._stack = AsyncExitStack()
+
+    async def __aenter__(self) -> Self:
+        """Check the run folder and the servers.
+
+        Raises:
+            RunExistsError: the run folder is not empty.
+            ServerError: a server does not answer.
+            ConfigError: the servers differ.
+        """
+        if self.run_dir is not None:
+            refuse_existing(self.run_dir)
+        if self.fleet is not None:
+            await self._stack.enter_async_context(self.fleet)
+            try:
+                self._infos = await self.fleet.check()
+            except BaseException:
+                await self._stack.aclose()
+                raise
+            self._policy = ReActPolicy(self.fleet, self.sampling)
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        try:
+            if self._journal is not None and self.run_dir is not None:
+                write_pairs(pairs_of(self._journal.events()), self.run_dir / PAIRS_NAME)
+        finally:
+            if self._journal is not None:
+                self._journal.close()
+            await self._stack.aclose()
+
+    async def pairs(self, tasks: Iterable[Task]) -> AsyncGenerator[PreferencePair, None]:
+        """Explore the tasks and yield each preference pair as soon as its step is decided.
+
+        Raises:
+            ConfigError: no tasks.
+            DataError: a task id that this sampler has had already.
+            RROError: the last failure, when too many tasks had to be set aside.
+        """
+        async with aclosing(self.events(tasks)) as events:
+            async for event in events:
+                if isinstance(event, StepRecord) and (pair := pair_of(event)) is not None:
+                    yield pair
+
+    async def events(self, tasks: Iterable[Task]) -> AsyncGenerator[Event, None]:
+        """Explore the tasks and yield everything that happens, recorded already; raises as `pairs`."""
+        if self._policy is None:
+            raise RuntimeError("Sampler is used outside its `async with` block")
+        actor = Actor(self.env, self._policy)
+        pending = self._checked(tasks)
+        first = next(pending, None)
+        if first is None:
+            raise ConfigError("there are no tasks to explore; give at least one")
+        if self.run_dir is not None and self._journal is None:
+            self._journal = Journal.create(self.run_dir, self._header())
+
+        queue: asyncio.Queue[Event | None] = asyncio.Queue(maxsize=2 * self._workers)
+        failures: list[RROError] = []
+
+        async def explore(task: Task) -> None:
+            explorer = TaskExplorer(actor, self.method, task, self.seed)
+            try:
+                async with aclosing(explorer.events()) as events:
+                    async for event in events:
+                        await queue.put(event)
+            except RROError as error:
+                failures.append(error)
+                await queue.put(TaskFailed(task.id, f"{type(error).__name__}: {error}"))
+
+        async def work(task: Task | None) -> None:
+            while task is not None:
+                await explore(task)
+                task = next(pending, None)
+
+        async def run() -> None:
+            try:
+                async with asyncio.TaskGroup() as group:
+                    for number in range(self._workers):
+                        task = first if number == 0 else next(pending, None)
+                        if task is None:
+                            break
+                        group.create_task(work(task))
+            except BaseExceptionGroup as errors:
+                raise errors.exceptions[0] from None
+            finally:
+                await queue.put(None)
+
+        runner = asyncio.create_task(run())
+        try:
+            while (event := await queue.get()) is not None:
+                if self._journal is not None:
+                    self._journal.append(event)
+                self.stats.add(event)
+                yield event
+                if self._max_failed is not None and self.stats.tasks_failed > self._max_failed:
+                    raise failures[-1]
+            await runner
+        finally:
+            runner.cancel()
+            while not runner.done():  # a worker may wait for room in the queue while it ends
+                while not queue.empty():
+                    queue.get_nowait()
+                await asyncio.wait([runner], timeout=0.05)
+        if failures and self.stats.tasks_finished == 0:
+            raise failures[-1]
+
+    def summary(self) -> RunSummary:
+        """The numbers of everything that this sampler has explored so far."""
+        return self.stats.summary(retries=self.fleet.retries if self.fleet else 0)
+
+    def _checked(self, tasks: Iterable[Task]) -> Iterator[Task]:
+        for task in tasks:
+            if task.id in self._seen:
+                raise DataError(f"task {task.id} is given twice; ids must be unique within a run")
+            self._seen.add(task.id)
+            yield task
+
+    def _default_workers(self) -> int:
+        if self.fleet is None:
+            return 16
+        slots = self.fleet.settings.concurrency * len(self.fleet.urls)
+        return max(1, math.ceil(1.5 * slots / self.method.rollouts))
+
+    def _header(self) -> RunHeader:
+        return RunHeader(
+            created=datetime.now(UTC).isoformat(timespec="seconds"),
+            seed=self.seed,
+            method={"name": self.method.name, **_settings(self.method)},
+            environment=self.env.name,
+            sampling=_settings(self.sampling),
+            servers={
+                url: {"model_path": info.model_path, "weight_version": info.weight_version}
+                for url, info in self._infos.items()
+            },
+            versions={"rro-sdk": metadata.version("rro-sdk")},
+        )
+
+
+def _settings(value: object) -> dict[str, Any]:
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return dataclasses.asdict(value)
+    return {"type": type(value).__qualname__}
