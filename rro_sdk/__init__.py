@@ -1,1 +1,80 @@
-"""The rules of RRO and everything around them: what an application imports."""
+"""RRO: step-level preference pairs for LLM agents, by the rising rule (arXiv 2505.20737).
+
+::
+
+    import rro_sdk as rro
+
+    async with rro.Sampler(env, servers=["http://127.0.0.1:30000"], run_dir="runs/first") as sampler:
+        async for pair in sampler.pairs(tasks):
+            ...
+
+What is listed in `__all__` is the public surface; names that begin with `_`, and modules that are not
+re-exported here, may change in any release.
+"""
+
+from rro_sdk.envs.base import Environment, Episode
+from rro_sdk.errors import RROError
+from rro_sdk.evaluation import Evaluation, evaluate
+from rro_sdk.export import write_pairs
+from rro_sdk.inference.fleet import Fleet, FleetSettings
+from rro_sdk.inference.retry import RetrySettings
+from rro_sdk.inference.weights import ReloadReport, ReloadSettings, reload_weights
+from rro_sdk.journal import Journal
+from rro_sdk.methods import Decision, Draw, Method, RisingReward, StepView, Stop
+from rro_sdk.pairs import pairs_of
+from rro_sdk.policy import Policy, Proposal, ReActPolicy, Sampling
+from rro_sdk.report.summary import RunSummary
+from rro_sdk.sampler import Sampler
+from rro_sdk.types import (
+    Action,
+    Candidate,
+    Estimate,
+    Message,
+    Observation,
+    PairChoice,
+    PreferencePair,
+    StepRecord,
+    Task,
+    Trajectory,
+    Usage,
+)
+
+__all__ = [
+    "Action",
+    "Candidate",
+    "Decision",
+    "Draw",
+    "Environment",
+    "Episode",
+    "Estimate",
+    "Evaluation",
+    "Fleet",
+    "FleetSettings",
+    "Journal",
+    "Message",
+    "Method",
+    "Observation",
+    "PairChoice",
+    "Policy",
+    "PreferencePair",
+    "Proposal",
+    "RROError",
+    "ReActPolicy",
+    "ReloadReport",
+    "ReloadSettings",
+    "RetrySettings",
+    "RisingReward",
+    "RunSummary",
+    "Sampler",
+    "Sampling",
+    "StepRecord",
+    "StepView",
+    "Stop",
+    "Task",
+    "Trajectory",
+    "Usage",
+    "evaluate",
+    "pairs_of",
+    "reload_weights",
+    "write_pairs",
+]

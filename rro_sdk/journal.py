@@ -8,6 +8,7 @@ machine that loses power may lose the last moments, never the file.
 from __future__ import annotations
 
 import sqlite3
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
@@ -23,7 +24,7 @@ SCHEMA_VERSION = 1
 
 _SCHEMA = """
 CREATE TABLE header (key TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
-CREATE TABLE event (seq INTEGER PRIMARY KEY, task_id TEXT NOT NULL, body BLOB NOT NULL);
+CREATE TABLE event (seq INTEGER PRIMARY KEY, at REAL NOT NULL, task_id TEXT NOT NULL, body BLOB NOT NULL);
 """
 
 _encoder = msgspec.json.Encoder()
@@ -125,7 +126,8 @@ class Journal:
         """
         try:
             self._connection.execute(
-                "INSERT INTO event (task_id, body) VALUES (?, ?)", (event.task_id, _encoder.encode(event))
+                "INSERT INTO event (at, task_id, body) VALUES (?, ?, ?)",
+                (time.time(), event.task_id, _encoder.encode(event)),
             )
         except sqlite3.Error as error:
             raise JournalError(f"cannot write to {self.path}: {error}") from error
@@ -143,6 +145,11 @@ class Journal:
                 yield _decoder.decode(body)
         except (sqlite3.Error, msgspec.DecodeError) as error:
             raise JournalError(f"{self.path} is damaged: {error}") from error
+
+    def duration_s(self) -> float:
+        """Seconds from the first event to the last."""
+        first, last = self._connection.execute("SELECT min(at), max(at) FROM event").fetchone()
+        return float(last - first) if first is not None else 0.0
 
     def close(self) -> None:
         self._connection.close()

@@ -1,0 +1,64 @@
+"""`rro`, the command line: one small module per command, loaded when it is called."""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+
+import click
+
+from rro_sdk.errors import RROError
+
+COMMANDS = {
+    "evaluate": "mean outcome of a served policy on tasks",
+    "model": "get a model that comes from the package index",
+    "quickstart": "the whole loop, small: serve, SFT, explore, DPO, reload, compare",
+    "reload": "bring running servers to a checkpoint",
+    "report": "the numbers of a run",
+    "sample": "explore tasks and write preference pairs",
+    "serve": "start SGLang servers and keep them",
+    "train": "SFT or DPO on TRL",
+}
+"""Commands with their help lines, so that `rro --help` imports none of them."""
+
+
+class _Lazy(click.Group):
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        found: click.Command = import_module(f"rro_sdk.cli.{cmd_name}").command
+        return found
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+@click.group(cls=_Lazy, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="rro-sdk")
+def rro() -> None:
+    """Reward Rising Optimization: preference pairs for LLM agents, step by step.
+
+    Exit codes: 0 done, 1 failed, 2 bad input, 130 interrupted.
+    """
+
+
+def main() -> None:
+    """Entry point: every error that we raise on purpose becomes one line and its exit code."""
+    try:
+        rro(standalone_mode=False)
+    except click.exceptions.Abort:
+        click.echo("interrupted", err=True)
+        sys.exit(130)
+    except KeyboardInterrupt:
+        click.echo("interrupted", err=True)
+        sys.exit(130)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except RROError as error:
+        click.echo(f"error: {error}", err=True)
+        sys.exit(error.exit_code)

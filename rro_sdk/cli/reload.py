@@ -1,0 +1,54 @@
+"""`rro reload`: bring running servers to a checkpoint."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Literal
+
+import click
+import msgspec
+
+
+@click.command("reload", short_help="bring running servers to a checkpoint")
+@click.option(
+    "--servers", "-s", multiple=True, required=True, metavar="URL", help="A server; repeat for more."
+)
+@click.option("--checkpoint", required=True, type=click.Path(path_type=Path), help="Folder with safetensors.")
+@click.option("--weight-version", help="Name of the new version; by default from the checkpoint's hash.")
+@click.option(
+    "--mode",
+    type=click.Choice(["retract", "abort"]),
+    default="retract",
+    show_default=True,
+    help="What happens to requests in flight.",
+)
+@click.option(
+    "--api-key", envvar="RRO_API_KEY", help="Bearer token; RRO_API_KEY keeps it off the command line."
+)
+@click.option("--admin-api-key", envvar="RRO_ADMIN_API_KEY", help="Bearer token for control calls.")
+@click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
+def command(
+    servers: tuple[str, ...],
+    checkpoint: Path,
+    weight_version: str | None,
+    mode: Literal["retract", "abort"],
+    api_key: str | None,
+    admin_api_key: str | None,
+    as_json: bool,
+) -> None:
+    """Check a checkpoint against what the servers serve, load it into each, and read its version back.
+
+    Exits 2 where the checkpoint does not fit (no server is touched), 1 where a server could not be
+    brought to it (that server is named and must be left out).
+    """
+    from rro_sdk.inference.weights import ReloadSettings, reload_weights
+
+    settings = ReloadSettings(mode=mode, api_key=api_key, admin_api_key=admin_api_key)
+    report = asyncio.run(reload_weights(servers, checkpoint, settings, weight_version=weight_version))
+    if as_json:
+        click.echo(msgspec.json.encode(report).decode())
+    else:
+        for url in report.reloaded:
+            click.echo(f"{url} serves weight version {report.weight_version}")
+    report.raise_for_failures()

@@ -1,0 +1,51 @@
+"""Environments by name, for the command line and configuration files."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any
+
+from rro_sdk.envs.base import Environment
+from rro_sdk.errors import ConfigError
+from rro_sdk.types import Task
+
+BUILT_IN = {"intercode-sql": "rro_sdk.envs.intercode_sql:suite"}
+
+
+@dataclass(frozen=True, slots=True)
+class Suite:
+    """An environment with its tasks.
+
+    Attributes:
+        make: builds the environment from options.
+        load_tasks: reads tasks from a file, or the default set for None.
+    """
+
+    make: Callable[..., Environment]
+    load_tasks: Callable[[str | None], list[Task]]
+
+
+def suite(name: str) -> Suite:
+    """The suite of that name, or of your own as `package.module:attribute`.
+
+    Raises:
+        ConfigError: there is none.
+    """
+    target = BUILT_IN.get(name, name)
+    module, _, attribute = target.partition(":")
+    if not attribute:
+        known = ", ".join(sorted(BUILT_IN))
+        raise ConfigError(f"no environment is called {name!r}; known: {known}, or package.module:attribute")
+    try:
+        found: Any = getattr(import_module(module), attribute)
+    except ModuleNotFoundError as error:
+        raise ConfigError(
+            f"environment {name} needs the package {error.name}; pip install 'rro-sdk[envs]' may bring it"
+        ) from error
+    except AttributeError:
+        raise ConfigError(f"module {module} has no {attribute!r}") from None
+    if not isinstance(found, Suite):
+        raise ConfigError(f"{target} is not a rro_sdk.envs.registry.Suite")
+    return found

@@ -1,0 +1,96 @@
+"""A run's summary as text and as a file."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+from rich.console import Console
+from rich.table import Table
+
+from rro_sdk.atomic import write_lines
+from rro_sdk.errors import JournalError
+from rro_sdk.journal import Journal
+from rro_sdk.methods import METHODS
+from rro_sdk.report.summary import RunStats, RunSummary
+
+SUMMARY_NAME = "summary.json"
+
+
+def summary_of(journal: Journal) -> RunSummary:
+    """The summary of a recorded run; its wall time runs from the first event to the last.
+
+    Raises:
+        JournalError: the journal is damaged, or made by a method that this SDK does not know.
+    """
+    settings = dict(journal.header().method)
+    kind = METHODS.get(settings.pop("name", ""))
+    if kind is None:
+        raise JournalError(f"{journal.path} was made by a method of your own; summarise it in Python")
+    stats = RunStats(kind(**settings))
+    for event in journal.events():
+        stats.add(event)
+    return msgspec.structs.replace(stats.summary(), wall_s=journal.duration_s())
+
+
+def write_summary(summary: RunSummary, run_dir: Path) -> None:
+    """Write `summary.json` into the run's folder, whole or not at all."""
+    write_lines(run_dir / SUMMARY_NAME, [msgspec.json.format(msgspec.json.encode(summary), indent=2)])
+
+
+def format_summary(summary: RunSummary) -> str:
+    """The summary as an aligned table of at most 80 columns."""
+    tokens, lost = summary.tokens, summary.lost_to_reload
+    lost_tokens = lost.prompt_tokens - lost.cached_tokens + lost.completion_tokens
+    cached = tokens.cached_tokens / tokens.prompt_tokens if tokens.prompt_tokens else None
+    rows = [
+        ("tasks", f"{summary.tasks} explored, {summary.tasks_failed} set aside"),
+        ("mean outcome", _number(summary.mean_outcome)),
+        ("steps", f"{summary.steps} ({_counts(summary.steps_by_outcome)})"),
+        (
+            "candidates per step",
+            f"{_number(summary.candidates_per_step)} (null: {_number(summary.candidates_per_step_null)})",
+        ),
+        ("pairs", f"{summary.pairs} ({_number(summary.pairs_per_1000_rollouts, 1)} per 1,000 rollouts)"),
+        ("steps without a pair", _counts(summary.no_pair)),
+        ("rollouts / turns", f"{summary.rollouts:,} / {summary.turns:,}"),
+        (
+            "tokens",
+            f"{tokens.prompt_tokens:,} prompt ({_percent(cached)} cached),"
+            f" {tokens.completion_tokens:,} generated",
+        ),
+        ("lost to reload", f"{lost_tokens:,} tokens"),
+        ("rising, by third", _thirds(summary.rising_by_third)),
+        ("strictly rising, by third", _thirds(summary.strictly_rising_by_third)),
+        ("retried requests", f"{summary.retries}"),
+        ("wall time", f"{summary.wall_s:.1f} s"),
+    ]
+    return format_rows(rows)
+
+
+def format_rows(rows: Sequence[tuple[str, str]]) -> str:
+    """Two aligned columns as plain text."""
+    table = Table.grid(padding=(0, 2))
+    for name, value in rows:
+        table.add_row(name, value)
+    console = Console(width=100, color_system=None, force_terminal=False)
+    with console.capture() as captured:
+        console.print(table, highlight=False)
+    return "\n".join(line.rstrip() for line in captured.get().splitlines())
+
+
+def _number(value: float | None, digits: int = 2) -> str:
+    return "-" if value is None else f"{value:.{digits}f}"
+
+
+def _percent(value: float | None) -> str:
+    return "-" if value is None else f"{100 * value:.0f} %"
+
+
+def _counts(counts: dict[str, int]) -> str:
+    return ", ".join(f"{count} {name}" for name, count in sorted(counts.items())) or "none"
+
+
+def _thirds(shares: Sequence[float | None]) -> str:
+    return " / ".join(_percent(share) for share in shares)

@@ -1,0 +1,70 @@
+from __future__ import annotations
+
+import itertools
+import random
+import statistics
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rro_sdk._numbers import exact_mean
+from rro_sdk.stats import bootstrap_interval, candidates_null, candidates_null_binary
+
+
+@pytest.mark.parametrize(
+    ("rate", "expected"), [(0.1, 1.69), (0.3, 1.85), (0.5, 1.87), (0.7, 1.80), (0.9, 1.43)]
+)
+def test_exact_null_of_the_specification(rate: float, expected: float) -> None:
+    assert candidates_null_binary(rate, 5, 5) == pytest.approx(expected, abs=0.005)
+
+
+@pytest.mark.parametrize("rate", [0.0, 1.0])
+def test_certain_outcomes_take_one_candidate(rate: float) -> None:
+    assert candidates_null_binary(rate, 5, 5) == 1.0
+
+
+def test_exact_null_equals_the_sum_over_all_outcomes() -> None:
+    p, m, cap = 0.4, 2, 3
+    values = [0, 1, 1, 2]  # successes of two rollouts
+    chances = [(1 - p) ** 2, p * (1 - p), p * (1 - p), p**2]
+    expected = 0.0
+    for draws in itertools.product(range(4), repeat=cap + 1):
+        chance = 1.0
+        for draw in draws:
+            chance *= chances[draw]
+        base, *candidates = (values[draw] for draw in draws)
+        drawn = next((n for n, value in enumerate(candidates, 1) if value >= base), cap)
+        expected += chance * drawn
+    assert candidates_null_binary(p, m, cap) == pytest.approx(expected)
+
+
+def test_resampled_null_agrees_with_the_exact_one() -> None:
+    pool = [0.0] * 6 + [0.999999] * 4  # not quite binary, so it is resampled
+    found = candidates_null([pool], 5, 5, resamples=20_000)
+    assert found == pytest.approx(candidates_null_binary(0.4, 5, 5), abs=0.03)
+
+
+def test_null_of_no_steps_is_none() -> None:
+    assert candidates_null([], 5, 5) is None
+
+
+@given(st.lists(st.sampled_from([0.0, 0.1, 0.2, 0.3, 0.7, 1.0]), min_size=1, max_size=10), st.randoms())
+def test_exact_mean_ignores_order_and_repetition(values: list[float], rng: random.Random) -> None:
+    shuffled = values[:]
+    rng.shuffle(shuffled)
+    assert exact_mean(shuffled) == exact_mean(values)
+    assert exact_mean(values * 3) == exact_mean(values)
+    assert exact_mean([values[0]] * 7) == values[0]
+
+
+def test_bootstrap_interval_holds_the_mean_and_narrows() -> None:
+    rng = random.Random(1)
+    small = [rng.random() for _ in range(20)]
+    large = [rng.random() for _ in range(500)]
+    low, high = bootstrap_interval(small)
+    assert low < statistics.fmean(small) < high
+    wide, narrow = high - low, (lambda pair: pair[1] - pair[0])(bootstrap_interval(large))
+    assert narrow < wide
+    with pytest.raises(ValueError, match="at least one"):
+        bootstrap_interval([])
