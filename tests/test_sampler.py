@@ -111,7 +111,7 @@ def test_either_servers_or_a_policy(arguments: dict[str, object]) -> None:
 
 
 async def test_an_unreachable_server_is_named_and_leaves_no_run(tmp_path: Path) -> None:
-    with pytest.raises(ServerUnreachable, match="http://127.0.0.1:1 ") as caught:
+    with pytest.raises(ServerUnreachable, match=r"http://127\.0\.0\.1:1 ") as caught:
         async with Sampler(ToyEnv(), servers=["http://127.0.0.1:1"], run_dir=tmp_path / "run"):
             pass
     assert caught.value.exit_code == 2

@@ -112,7 +112,7 @@ async def reload_weights(
     urls = normalise_all(servers)
     path = Path(checkpoint).absolute()
     new = await asyncio.to_thread(describe, path)
-    version = weight_version or new.content_hash[:12]
+    version = weight_version or new.sha256[:12]
     async with (
         Transport(api_key=settings.api_key) as user,
         Transport(api_key=settings.admin_api_key or settings.api_key) as admin,
@@ -141,7 +141,7 @@ async def _compare(server: Server, new: Checkpoint, path: Path) -> None:
             f"server {server.url} serves {served}, which is not a folder on this machine, so {path} cannot be"
             " compared with it; run the reload where the served checkpoint can be read"
         )
-    found = differences(await asyncio.to_thread(describe, served), new)
+    found = differences(await asyncio.to_thread(describe, served, with_hash=False), new)
     if found:
         more = f" and {len(found) - 3} more" if len(found) > 3 else ""
         raise CheckpointError(
