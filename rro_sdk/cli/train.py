@@ -1,0 +1,114 @@
+"""`rro train sft|dpo`: TRL in its own process, from a JSON lines file to a checkpoint."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+if TYPE_CHECKING:
+    from trainers import Event, TrainResult, TrainSettings
+
+F = TypeVar("F", bound=Callable[..., Any])
+_LINES_SHOWN = 5
+
+
+def _shared_options(command: F) -> F:
+    for option in (
+        click.option("--json", "as_json", is_flag=True, help="Print the result as JSON."),
+        click.option("--allow-drop", is_flag=True, help="Leave out rows that do not fit, and count them."),
+        click.option(
+            "--no-share-prefixes",
+            "share_prefixes",
+            flag_value=False,
+            default=True,
+            help="Compute shared prefixes once for each row, as plain TRL does. Slower, same losses.",
+        ),
+        click.option(
+            "--save-dtype", type=click.Choice(["float32", "bfloat16"]), default="float32", show_default=True
+        ),
+        click.option("--gradient-checkpointing", is_flag=True, help="Less memory, slower."),
+        click.option(
+            "--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True
+        ),
+        click.option("--threads", type=int, help="CPU threads; take 1 beside a busy server. [default: all]"),
+        click.option("--seed", type=int, default=0, show_default=True),
+        click.option("--lora-rank", type=int, default=16, show_default=True),
+        click.option("--lora/--full", default=False, help="Train an adapter and merge it. [default: full]"),
+        click.option("--max-length", type=int, default=1024, show_default=True, help="Prompt and action."),
+        click.option("--warmup-steps", type=int, default=0, show_default=True),
+        click.option("--lr", type=float, help="Peak learning rate. [default: by method, higher for LoRA]"),
+        click.option("--grad-accum", type=int, default=1, show_default=True, help="Batches per step."),
+        click.option("--batch-size", type=int, default=2, show_default=True),
+        click.option("--epochs", type=int, help="Passes over the data. [default: 1]"),
+        click.option("--steps", type=int, help="Optimizer steps, in place of --epochs."),
+        click.option("--out", required=True, type=click.Path(path_type=Path), help="New checkpoint folder."),
+        click.option("--model", required=True, type=click.Path(path_type=Path), help="Folder to start from."),
+    ):
+        command = option(command)
+    return command
+
+
+@click.group("train", short_help="SFT or DPO on TRL")
+def command() -> None:
+    """Train a checkpoint in a process of its own. It appears whole or not at all; its log lies beside it."""
+
+
+@command.command("sft", short_help="on the actions of expert turns")
+@click.option("--data", required=True, type=click.Path(path_type=Path), help="Rows: prompt and completion.")
+@_shared_options
+def sft(as_json: bool, **settings: Any) -> None:
+    """Supervised fine-tuning, on the completions alone."""
+    from trainers import SFTSettings, train_sft
+
+    chosen = SFTSettings(**settings)
+    _report(chosen, train_sft(chosen, on_event=_show), as_json)
+
+
+@command.command("dpo", short_help="on preference pairs")
+@click.option("--pairs", "data", required=True, type=click.Path(path_type=Path), help="Preference pairs.")
+@click.option("--beta", type=float, default=0.1, show_default=True, help="Pull towards the starting model.")
+@click.option("--sft-weight", type=float, default=0.0, show_default=True, help="SFT loss on chosen (IPR).")
+@_shared_options
+def dpo(as_json: bool, **settings: Any) -> None:
+    """Direct preference optimization."""
+    from trainers import DPOSettings, train_dpo
+
+    chosen = DPOSettings(**settings)
+    _report(chosen, train_dpo(chosen, on_event=_show), as_json)
+
+
+def _show(event: Event) -> None:
+    from trainers import Rows, Stage, Step
+
+    match event:
+        case Stage(name=name):
+            line = f"{name} ..."
+        case Rows(total=total, used=used, left_out=left_out, sequences=sequences):
+            line = f"{used} of {total} rows in {sequences} sequences"
+            if left_out:
+                listed = "; ".join(f"line {row.line}: {row.reason}" for row in left_out[:_LINES_SHOWN])
+                line += f", {len(left_out)} left out: {listed}"
+                line += "; ..." if len(left_out) > _LINES_SHOWN else ""
+        case Step(step=step, steps=steps, loss=loss, metrics=metrics):
+            margin = metrics.get("rewards/margins")
+            line = f"step {step}/{steps} loss {loss:.4f}"
+            line += f" margin {margin:+.4f}" if margin is not None else ""
+        case _:
+            return
+    click.echo(line, err=True)
+
+
+def _report(settings: TrainSettings, result: TrainResult, as_json: bool) -> None:
+    import msgspec
+
+    if as_json:
+        click.echo(msgspec.json.encode(result).decode())
+        return
+    click.echo(
+        f"{settings.out}: {result.steps} steps, loss {result.first_loss:.4f} -> {result.final_loss:.4f}, "
+        f"{result.rows_per_second:.2f} rows/s, {sum(result.seconds.values()):.0f} s, "
+        f"peak {result.peak_rss_mb:.0f} MB; log {result.log}"
+    )

