@@ -23,7 +23,7 @@ __all__ = ["Tree", "can_share", "group", "grow", "share_prefixes"]
 # Architectures whose every layer is plain causal attention, as far as their configuration does not say
 # otherwise; windowed and recurrent layers need more than an ancestor mask.
 _PLAIN = frozenset({"llama", "qwen2", "qwen3"})
-_QUADRATIC = 1e-3
+_QUADRATIC = 4e-4
 """Cost of attention per token of a sequence's length, over the cost of all else per token (SmolLM2, CPU)."""
 
 

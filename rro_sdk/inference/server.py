@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
+import uuid
+from contextlib import suppress
 from typing import Any, TypeVar
 
 import msgspec
 
-from rro_sdk.errors import BadReply, ServerRefused
+from rro_sdk.errors import BadReply, ServerError, ServerRefused, ServerTimeout
 from rro_sdk.inference.transport import Transport
 from rro_sdk.inference.wire import ChatRequest, Completion, decode_reply, encode_request
 
 T = TypeVar("T")
+
+ABORT_TIMEOUT_S = 10.0
+"""An abort answers at once; a server that needs longer has worse trouble than a request too many."""
 
 
 class ModelInfo(msgspec.Struct, frozen=True):
@@ -30,13 +36,19 @@ class Server:
     async def complete(self, request: ChatRequest, *, timeout_s: float) -> Completion:
         """One chat completion of `request.n` samples.
 
+        Giving up on it, by cancelling the await or by the deadline, aborts it on the server.
+
         Raises:
             ServerError: see `Transport.post`; `BadReply` where the reply breaks the contract, and
                 `ServerRefused` (status 503) where the server aborted a sample, which is then no data.
         """
-        body = await self._transport.post(
-            self.url, "/v1/chat/completions", encode_request(request), timeout_s=timeout_s
-        )
+        rid = request.rid or uuid.uuid4().hex
+        content = encode_request(msgspec.structs.replace(request, rid=rid))
+        try:
+            body = await self._transport.post(self.url, "/v1/chat/completions", content, timeout_s=timeout_s)
+        except (asyncio.CancelledError, ServerTimeout):
+            self._transport.in_background(self.abort(rid))
+            raise
         try:
             completion = decode_reply(body, n=request.n, server=self.url)
         except msgspec.DecodeError as error:
@@ -47,6 +59,13 @@ class Server:
         if any(sample.finish_reason == "abort" for sample in completion.samples):
             raise ServerRefused(f"server {self.url} aborted a completion", url=self.url, status=503)
         return completion
+
+    async def abort(self, rid: str) -> None:
+        """Ask the server to stop a request. A server that cannot be asked is left to notice by itself."""
+        with suppress(ServerError):
+            await self._transport.post(
+                self.url, "/abort_request", msgspec.json.encode({"rid": rid}), timeout_s=ABORT_TIMEOUT_S
+            )
 
     async def model_info(self, *, timeout_s: float = 15.0) -> ModelInfo:
         """What it serves now, from GET /model_info."""

@@ -7,11 +7,11 @@ concurrency, where the stock clients cost 2 to 12 ms (docs/architecture.md).
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import aiohttp
 
@@ -19,6 +19,10 @@ from rro_sdk.errors import ServerRefused, ServerTimeout, ServerUnreachable
 
 CONNECT_TIMEOUT_S = 10.0
 """A server that does not accept within this is as good as gone; loopback and data-centre links take ms."""
+
+
+BACKGROUND_GRACE_S = 5.0
+"""How long closing waits for aborts that are under way."""
 
 
 class Transport:
@@ -29,6 +33,7 @@ class Transport:
         if api_key:
             self._headers["Authorization"] = f"Bearer {api_key}"
         self._session: aiohttp.ClientSession | None = None
+        self._background: set[asyncio.Task[None]] = set()
 
     async def __aenter__(self) -> Self:
         # The fleet bounds what is in flight, server by server; a second bound here would queue unseen.
@@ -47,6 +52,10 @@ class Transport:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        if self._background:
+            await asyncio.wait(self._background, timeout=BACKGROUND_GRACE_S)
+            for task in self._background:
+                task.cancel()
         if self._session is not None:
             await self._session.close()
             self._session = None
@@ -64,6 +73,13 @@ class Transport:
     async def get(self, server: str, path: str, *, timeout_s: float) -> bytes:
         """GET; raises as `post` does."""
         return await self._request("GET", server, path, None, timeout_s)
+
+    def in_background(self, call: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Run a call that outlives its caller; leaving the `async with` block waits for it, for a short time."""
+        task = asyncio.ensure_future(call)
+        self._background.add(task)
+        task.add_done_callback(self._background.discard)
+        return task
 
     async def _request(
         self, method: str, server: str, path: str, body: bytes | None, timeout_s: float

@@ -160,12 +160,13 @@ class _Reload:
     settings: ReloadSettings
 
     async def run(self) -> None:
-        await self._control("/pause_generation", {"mode": self.settings.mode})
         try:
+            await self._control("/pause_generation", {"mode": self.settings.mode})
             await self._update()
         finally:
-            # Shielded: a caller that is cancelled here must not leave the server paused.
-            await asyncio.shield(asyncio.ensure_future(self._continue()))
+            # Also after a pause that was cancelled half-way, for it may have reached the server; and in the
+            # background, so that a caller that is cancelled here cannot leave the server paused.
+            await asyncio.shield(self.admin.in_background(self._continue()))
         await self._verify()
 
     async def _update(self) -> None:

@@ -29,6 +29,11 @@ class FakeServer:
         return self._state.counters
 
     @property
+    def paused(self) -> bool:
+        """Whether it was paused and not told to go on since."""
+        return self._state.paused.is_set()
+
+    @property
     def weight_version(self) -> str:
         return self._state.weight_version
 

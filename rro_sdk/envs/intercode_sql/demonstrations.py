@@ -89,7 +89,7 @@ EXAMPLES = (
                 "The column of the bread is called title.",
                 "SELECT baker.name FROM baker JOIN sale ON baker.id = sale.baker_id JOIN bread "
                 "ON sale.bread_id = bread.id WHERE bread.title = 'rye'",
-                "[('Ada',), ('Nils',)]",
+                "[('Nils',), ('Ada',)]",
             ),
         ),
     ),

@@ -11,15 +11,11 @@ import sqlite3
 from collections.abc import Callable
 from decimal import ROUND_HALF_UP, Decimal, InvalidOperation
 
+from rro_sdk.envs.intercode_sql.aggregates import AGGREGATES, Scalar
 from rro_sdk.envs.intercode_sql.patterns import matches
 
-Scalar = None | int | float | str | bytes
-
-GROUP_CONCAT_LENGTH = 1024
-"""MySQL's default `group_concat_max_len`."""
-
-GROUP_CONCAT_ROWS = 20_000
-"""Rows that one GROUP_CONCAT looks at: far more than fit into its result."""
+MAX_PADDED = 1024
+"""Longest result of LPAD and RPAD."""
 
 BUILT_IN = frozenset(
     """
@@ -70,11 +66,10 @@ def register(connection: sqlite3.Connection, clock: Clock, chance: Chance) -> fr
     connection.create_function("mysql_now", 0, clock.now, deterministic=True)
     connection.create_function("now", 0, clock.now, deterministic=True)
     connection.create_function("rand", -1, chance)
-    # The type stubs know aggregates over one integer only.
-    connection.create_aggregate("mysql_group_concat", -1, GroupConcat)  # type: ignore[arg-type]
-    for name, kind in _SPREADS.items():
-        connection.create_aggregate(name, 1, kind)  # type: ignore[arg-type]
-    return BUILT_IN | {*_SCALARS, *_SPREADS, "mysql_group_concat", "mysql_today", "mysql_now", "now", "rand"}
+    for name, (count, kind) in AGGREGATES.items():
+        # The type stubs know aggregates over one integer only.
+        connection.create_aggregate(name, count, kind)  # type: ignore[arg-type]
+    return BUILT_IN | {*_SCALARS, *AGGREGATES, "mysql_today", "mysql_now", "now", "rand"}
 
 
 def parse_time(value: Scalar) -> datetime.datetime | None:
@@ -218,90 +213,13 @@ def _concat_ws(*values: Scalar) -> Scalar:
 
 def _pad(left: bool) -> Callable[[Scalar, Scalar, Scalar], Scalar]:
     def pad(value: Scalar, length: Scalar, fill: Scalar) -> Scalar:
-        if value is None or not isinstance(length, int) or not 0 <= length <= GROUP_CONCAT_LENGTH or not fill:
+        if value is None or not isinstance(length, int) or not 0 <= length <= MAX_PADDED or not fill:
             return None
         text = str(value)[:length]
         filling = (str(fill) * length)[: length - len(text)]
         return filling + text if left else text + filling
 
     return pad
-
-
-class GroupConcat:
-    """GROUP_CONCAT: step(distinct, separator, value, key, descending, ...)."""
-
-    def __init__(self) -> None:
-        self._rows: list[tuple[str, tuple[Scalar, ...]]] = []
-        self._separator = ","
-        self._distinct = False
-        self._directions: tuple[bool, ...] = ()
-
-    def step(self, distinct: Scalar, separator: Scalar, value: Scalar, *order: Scalar) -> None:
-        if value is None:
-            return
-        self._distinct, self._separator = bool(distinct), str(separator)
-        self._directions = tuple(bool(each) for each in order[1::2])
-        if len(self._rows) >= GROUP_CONCAT_ROWS:
-            if self._distinct or order:
-                raise ValueError("too many rows in one GROUP_CONCAT")
-            return
-        self._rows.append((str(value)[:GROUP_CONCAT_LENGTH], tuple(order[::2])))
-
-    def finalize(self) -> Scalar:
-        if not self._rows:
-            return None
-        rows = self._rows
-        for position in reversed(range(len(self._directions))):
-            rows.sort(key=lambda row: _sort_key(row[1][position]), reverse=self._directions[position])
-        texts = [text for text, _ in rows]
-        if self._distinct:
-            texts = list({text.lower(): text for text in reversed(texts)}.values())[::-1]
-        return self._separator.join(texts)[:GROUP_CONCAT_LENGTH]
-
-
-def _sort_key(value: Scalar) -> tuple[int, float, str]:
-    if value is None:
-        return (0, 0, "")
-    return (1, value, "") if isinstance(value, int | float) else (2, 0, str(value).lower())
-
-
-class _Spread:
-    """Welford's running variance."""
-
-    sample = False
-    root = False
-
-    def __init__(self) -> None:
-        self._count = 0
-        self._mean = 0.0
-        self._squares = 0.0
-
-    def step(self, value: Scalar) -> None:
-        if not isinstance(value, int | float):
-            return
-        self._count += 1
-        apart = value - self._mean
-        self._mean += apart / self._count
-        self._squares += apart * (value - self._mean)
-
-    def finalize(self) -> Scalar:
-        divisor = self._count - self.sample
-        if divisor <= 0:
-            return None
-        variance = self._squares / divisor
-        return math.sqrt(variance) if self.root else variance
-
-
-class StddevPop(_Spread):
-    root = True
-
-
-class StddevSamp(_Spread):
-    sample = root = True
-
-
-class VarianceSamp(_Spread):
-    sample = True
 
 
 _SECONDS = {"SECOND": 1, "MINUTE": 60, "HOUR": 3600, "DAY": 86400, "WEEK": 604800}
@@ -337,12 +255,4 @@ _SCALARS: dict[str, tuple[int, Callable[..., Scalar]]] = {
     "concat_ws": (-1, _concat_ws),
     "lpad": (3, _pad(left=True)),
     "rpad": (3, _pad(left=False)),
-}
-
-_SPREADS: dict[str, type[_Spread]] = {
-    "std": StddevPop,
-    "stddev_pop": StddevPop,
-    "stddev_samp": StddevSamp,
-    "var_pop": _Spread,
-    "var_samp": VarianceSamp,
 }

@@ -77,12 +77,12 @@ FORBIDDEN = [
 ]
 
 ENDLESS = [
-    "SELECT COUNT(*) FROM thing a, thing b, thing c, thing d, thing e, thing f, thing g, thing h, thing i, thing j, "
-    "thing k, thing l, thing m, thing n",
+    "SELECT COUNT(*) FROM thing" + "".join(f", thing AS t{number}" for number in range(14)),
     "WITH RECURSIVE r(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM r) SELECT COUNT(*) FROM r",
     "WITH RECURSIVE r(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM r) SELECT MAX(x) FROM r",
     "WITH RECURSIVE r(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM r) SELECT GROUP_CONCAT(x) FROM r",
-    "WITH RECURSIVE r(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM r) SELECT GROUP_CONCAT(x ORDER BY x) FROM r",
+    "WITH RECURSIVE r(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM r) "
+    "SELECT GROUP_CONCAT(x ORDER BY x) FROM r",
     "WITH RECURSIVE r(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM r) SELECT x FROM r ORDER BY x DESC",
     "WITH RECURSIVE r(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM r) SELECT x FROM r",
     "WITH RECURSIVE r(x) AS (SELECT 'a' UNION ALL SELECT CONCAT(x, x) FROM r) SELECT MAX(LENGTH(x)) FROM r",

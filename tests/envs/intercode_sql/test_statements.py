@@ -64,7 +64,8 @@ def failure(runner: Runner, statement: str, database: str = "bakery") -> str:
         ("SELECT 1; DROP TABLE baker", [(1,)]),
         ("WITH old AS (SELECT * FROM baker WHERE age > 40) SELECT COUNT(*) FROM old", [(2,)]),
         ("SELECT name FROM baker WHERE age IN (SELECT MAX(age) FROM baker)", [("Ada",)]),
-        ("SELECT TABLE_NAME FROM information_schema.tables WHERE table_schema = 'BAKERY' AND table_name LIKE 'B%'",
+        ("SELECT TABLE_NAME FROM information_schema.tables "
+         "WHERE table_schema = 'BAKERY' AND table_name LIKE 'B%'",
          [("baker",), ("bread",)]),
         ("SELECT column_name FROM information_schema.columns WHERE table_name = 'sale'",
          [("baker_id",), ("bread_id",), ("loaves",)]),
@@ -86,7 +87,8 @@ def test_prints_what_mysql_prints(runner: Runner, statement: str, expected: list
         ("SELECT * FROM (SELECT id, made FROM thing WHERE id = 2) AS x", [(2, DATE(2004, 2, 29))]),
         ("SELECT COALESCE(price, 0), CASE WHEN price IS NULL THEN 0 ELSE price END FROM thing WHERE id = 3",
          [(D("0.0000"), D("0.0000"))]),
-        ("SELECT CAST(price AS SIGNED), CAST(price AS DECIMAL(10,1)), CAST(price AS CHAR) FROM thing WHERE id = 1",
+        ("SELECT CAST(price AS SIGNED), CAST(price AS DECIMAL(10,1)), CAST(price AS CHAR) "
+         "FROM thing WHERE id = 1",
          [(12, D("12.5"), "12.5")]),
         ("SELECT AVG(made) FROM thing", [(D("20035317.0000"),)]),
         # text against a number compares as numbers, whatever the text begins with
@@ -101,11 +103,13 @@ def test_prints_what_mysql_prints(runner: Runner, statement: str, expected: list
         ("SELECT YEAR(year) FROM thing WHERE id = 2", [(None,)]),
         ("SELECT id FROM thing WHERE seen = '2018-03-19'", [(3,)]),
         ("SELECT id FROM thing WHERE DATE(seen) = '2018-03-19' ORDER BY id", [(1,), (3,)]),
-        ("SELECT TIMESTAMPDIFF(YEAR, made, '2013-04-04'), DATEDIFF('2003-05-05', made) FROM thing WHERE id = 1",
+        ("SELECT TIMESTAMPDIFF(YEAR, made, '2013-04-04'), DATEDIFF('2003-05-05', made) "
+         "FROM thing WHERE id = 1",
          [(9, 30)]),
         ("SELECT DATE_ADD(made, INTERVAL 1 YEAR), DATE_SUB(made, INTERVAL 2 DAY) FROM thing WHERE id = 2",
          [(DATE(2005, 2, 28), DATE(2004, 2, 27))]),
-        ("SELECT DATE_FORMAT(made, '%d %M %Y'), STR_TO_DATE('5 April 2003', '%d %M %Y') FROM thing WHERE id = 1",
+        ("SELECT DATE_FORMAT(made, '%d %M %Y'), STR_TO_DATE('5 April 2003', '%d %M %Y') "
+         "FROM thing WHERE id = 1",
          [("05 April 2003", DATE(2003, 4, 5))]),
         ("SELECT CURDATE(), EXTRACT(YEAR FROM made) FROM thing WHERE id = 1", [(DATE(2023, 6, 1), 2003)]),
         ("SELECT STDDEV(id), VARIANCE(id), VAR_SAMP(id) FROM thing", [((2 / 3) ** 0.5, 2 / 3, 1.0)]),
@@ -131,9 +135,10 @@ def test_keeps_mysqls_types(runner: Runner, statement: str, expected: list[tuple
         ("SELECT NOPE(1)", "FUNCTION bakery.NOPE does not exist"),
         ("SELECT name FROM baker WHERE MAX(age) > 3", "Invalid use of group function"),
         ("SELECT name, MAX(age) FROM baker",
-         "In aggregated query without GROUP BY, expression #1 of SELECT list contains nonaggregated column 'name'; "
-         "this is incompatible with sql_mode=only_full_group_by"),
-        ("SELECT id FROM baker UNION SELECT 1, 2", "The used SELECT statements have a different number of columns"),
+         "In aggregated query without GROUP BY, expression #1 of SELECT list contains nonaggregated "
+         "column 'name'; this is incompatible with sql_mode=only_full_group_by"),
+        ("SELECT id FROM baker UNION SELECT 1, 2",
+         "The used SELECT statements have a different number of columns"),
         ("SELECT * FROM (SELECT 1)", "Every derived table must have its own alias"),
         ("SELECT id FROM baker WHERE id IN (SELECT baker_id FROM sale LIMIT 1)",
          "This version of MySQL doesn't yet support 'LIMIT & IN/ALL/ANY/SOME subquery'"),
