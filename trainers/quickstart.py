@@ -55,7 +55,7 @@ class QuickstartSettings:
         eval_tasks: held-out tasks, each played greedily three times over the run.
         train_tasks: tasks that the SFT learns from and that are explored.
         explore_tasks: how many of the training tasks are explored.
-        max_steps: turns per episode; two are enough to query and submit.
+        max_steps: turns per episode: two to query and submit, one to mend a mistake.
         max_opening: longest opening, in characters: a task whose schema is longer is left out, since
             every token costs CPU seconds here.
         rollouts: m.
@@ -74,7 +74,7 @@ class QuickstartSettings:
     eval_tasks: int = 16
     train_tasks: int = 40
     explore_tasks: int = 16
-    max_steps: int = 4
+    max_steps: int = 3
     max_opening: int = 400
     rollouts: int = 3
     max_candidates: int = 4
@@ -82,7 +82,7 @@ class QuickstartSettings:
     sft_epochs: int = 1
     dpo_steps: int = 6
     dpo_lr: float = 5e-6
-    max_tokens: int = 96
+    max_tokens: int = 64
     concurrency: int = 24
     seed: int = 0
 
@@ -143,12 +143,12 @@ async def run_quickstart(
     clock = _Clock(say)
     out = settings.out
     plain = InterCodeSQL(show_schema=True, demonstrations=0, max_steps=settings.max_steps)
-    shown = InterCodeSQL(show_schema=True, demonstrations=2, max_steps=settings.max_steps)
+    shown = InterCodeSQL(show_schema=True, demonstrations=4, max_steps=settings.max_steps)
     async with plain, shown:
         held_out, train, source = await _choose_tasks(plain, settings)
         explored = train[: settings.explore_tasks]
 
-        with clock.stage("few-shot", f"{len(held_out)} held-out tasks, two worked examples in the prompt"):
+        with clock.stage("few-shot", f"{len(held_out)} held-out tasks, four worked examples in the prompt"):
             few_shot = await _evaluate(shown, server, held_out, settings)
         say(_score(few_shot))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from importlib import import_module
 
 import click
@@ -46,10 +47,17 @@ def rro() -> None:
     """
 
 
-def main() -> None:
-    """Entry point: every error that we raise on purpose becomes one line and its exit code."""
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Entry point: every error that we raise on purpose becomes one line and its exit code.
+
+    Args:
+        arguments: the command line; the process's own by default.
+
+    Raises:
+        SystemExit: with the exit code, unless it is 0.
+    """
     try:
-        rro(standalone_mode=False)
+        rro(arguments, standalone_mode=False)
     except click.exceptions.Abort:
         click.echo("interrupted", err=True)
         sys.exit(130)

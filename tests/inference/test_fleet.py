@@ -186,7 +186,7 @@ async def test_keys_are_sent_and_a_wrong_one_says_so() -> None:
             await fleet.check()
             await fleet.complete(request())
         async with Fleet([server.url], settings(api_key="wrong-one")) as fleet:
-            with pytest.raises(ServerRefused, match="status 401.*right api_key") as caught:
+            with pytest.raises(ServerRefused, match=r"status 401.*right api_key") as caught:
                 await fleet.complete(request())
     assert "wrong-one" not in str(caught.value) + repr(fleet.settings)
 

@@ -47,6 +47,8 @@ def read(command: str) -> Command:
 
 def printable(text: str) -> str:
     """The text with what no database or JSON can hold replaced: control characters, lone surrogates."""
+    if text.isprintable():
+        return text
     return "".join(
         sign if (sign >= " " and not "\ud800" <= sign <= "\udfff") or sign in "\t\n\r" else "�"
         for sign in text
