@@ -1,4 +1,4 @@
-"""Tiny checkpoints written by hand: the safetensors layout is eight bytes of length, a JSON header, the data."""
+"""Tiny checkpoints by hand: a safetensors file is eight bytes of length, a JSON header, the data."""
 
 from __future__ import annotations
 

@@ -75,7 +75,7 @@ class Transport:
         return await self._request("GET", server, path, None, timeout_s)
 
     def in_background(self, call: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        """Run a call that outlives its caller; leaving the `async with` block waits for it, for a short time."""
+        """Run a call that outlives its caller; leaving the `async with` block waits for it a short time."""
         task = asyncio.ensure_future(call)
         self._background.add(task)
         task.add_done_callback(self._background.discard)

@@ -172,7 +172,7 @@ async def _running(http: httpx2.AsyncClient) -> int:
 
 async def _until_running(http: httpx2.AsyncClient, count: int) -> None:
     async with asyncio.timeout(30):
-        while await _running(http) != count:  # noqa: ASYNC110 (the event is in another process)
+        while await _running(http) != count:
             await asyncio.sleep(0.1)
 
 

@@ -197,7 +197,7 @@ async def test_a_cancelled_step_ends_its_statement(
     async with InterCodeSQL(library=bakery_library, threads=1, statement_timeout_s=60.0) as env:
         episode = await env.start(task)
         slow = asyncio.create_task(episode.step(ENDLESS))
-        while not env._running:  # noqa: ASYNC110 - nothing else tells that it runs
+        while not env._running:
             await asyncio.sleep(0)
         slow.cancel()
         with pytest.raises(asyncio.CancelledError):
@@ -214,7 +214,7 @@ async def test_closing_ends_running_statements_and_is_safe_twice(
     env = InterCodeSQL(library=bakery_library, statement_timeout_s=60.0)
     episode = await env.start(task)
     slow = asyncio.create_task(episode.step(ENDLESS))
-    while not env._running:  # noqa: ASYNC110 - nothing else tells that it runs
+    while not env._running:
         await asyncio.sleep(0)
     before = time.monotonic()
     await env.close()

@@ -1,0 +1,95 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rro_sdk.errors import ConfigError, DataError
+from trainers.rows import file_sha256, parse_rows, read_rows
+
+from .conftest import message, pair_rows, sft_rows, write_rows
+
+GOOD = pair_rows(1)[0]
+
+
+def parse(*rows: object, method: Any = "dpo") -> Any:
+    return parse_rows("".join(json.dumps(row) + "\n" for row in rows).encode(), "f.jsonl", method)
+
+
+def test_pairs_keep_line_numbers_and_give_trl_its_columns() -> None:
+    rows = parse_rows(b"\n" + json.dumps(GOOD).encode() + b"\n", "f", "dpo")
+    assert [row.line for row in rows] == [2]
+    assert rows[0].columns("dpo") == {side: GOOD[side] for side in ("prompt", "chosen", "rejected")}
+
+
+def test_sft_rows() -> None:
+    row = sft_rows(1)[0]
+    assert parse(row, method="sft")[0].columns("sft") == row
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"prompt": None}, "has no prompt"),
+        ({"prompt": []}, "prompt is empty"),
+        ({"prompt": "text"}, "prompt must be a list"),
+        ({"prompt": ["text"]}, r"prompt\[0\] must be an object"),
+        ({"prompt": [message("tool", "x")]}, r"prompt\[0\].role"),
+        ({"prompt": [{"role": "user"}]}, r"prompt\[0\].content"),
+        ({"prompt": [message("assistant", "x")]}, "prompt ends with an assistant"),
+        ({"chosen": "text"}, "chosen must be a list"),
+        ({"chosen": []}, "chosen must be exactly one"),
+        ({"chosen": [message("user", "x")]}, "chosen must be exactly one assistant"),
+        ({"rejected": [message("assistant", "x"), message("user", "o")]}, "rejected must be exactly one"),
+        ({"rejected": [message("assistant", " ")]}, "rejected is blank"),
+        ({"rejected": GOOD["chosen"]}, "same text"),
+    ],
+)
+def test_a_wrong_row_is_named_by_line_and_field(change: dict[str, Any], says: str) -> None:
+    with pytest.raises(DataError, match=rf"^f\.jsonl line 2:? .*{says.removeprefix('has no')}") as caught:
+        parse(GOOD, {**GOOD, **change})
+    assert caught.value.exit_code == 2
+
+
+def test_a_torn_last_line_says_so() -> None:
+    whole = json.dumps(GOOD).encode() + b"\n"
+    with pytest.raises(DataError, match=r"f line 2 is not valid JSON: it was cut off"):
+        parse_rows(whole + whole[:-20], "f", "dpo")
+    with pytest.raises(DataError, match=r"f line 1 is not valid JSON: export again"):
+        parse_rows(whole[:-20] + b"\n" + whole, "f", "dpo")
+
+
+@given(st.integers(1, len(json.dumps(GOOD)) - 1))
+def test_no_cut_of_a_row_passes(length: int) -> None:
+    with pytest.raises(DataError, match="line 1"):
+        parse_rows(json.dumps(GOOD).encode()[:length], "f", "dpo")
+
+
+@pytest.mark.parametrize("content", [b"", b"\n \n"])
+def test_an_empty_file(content: bytes) -> None:
+    with pytest.raises(DataError, match="f is empty"):
+        parse_rows(content, "f", "sft")
+
+
+def test_not_an_object() -> None:
+    with pytest.raises(DataError, match="not a JSON object"):
+        parse([1])
+
+
+def test_files(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="cannot read"):
+        read_rows(tmp_path / "none.jsonl", "sft")
+    path = write_rows(tmp_path / "d.jsonl", sft_rows(3))
+    assert len(read_rows(path, "sft")) == 3
+    assert len(file_sha256(path)) == 64
+
+
+def test_error_texts_hold_no_content() -> None:
+    secret = "the prompt's text"
+    with pytest.raises(DataError) as caught:
+        parse({"prompt": [message("user", secret)], "chosen": [message("user", secret)]})
+    assert secret not in str(caught.value)
