@@ -54,7 +54,10 @@ class QuickstartSettings:
         model: checkpoint to start from.
         eval_tasks: held-out tasks, each played greedily three times over the run.
         train_tasks: tasks that the SFT learns from and that are explored.
-        explore_tasks: how many of the training tasks are explored.
+        explore_tasks: how many of the training tasks are explored at first.
+        min_pairs: while there are fewer pairs, more of the training tasks are explored.
+        temperature: of the exploration. A model this small is nearly always wrong at 1.0, and tasks that are
+            never solved yield no pairs.
         max_steps: turns per episode: two to query and submit, one to mend a mistake.
         max_opening: longest opening, in characters: a task whose schema is longer is left out, since
             every token costs CPU seconds here.
@@ -71,16 +74,18 @@ class QuickstartSettings:
 
     out: Path
     model: Path
-    eval_tasks: int = 16
+    eval_tasks: int = 12
     train_tasks: int = 40
-    explore_tasks: int = 16
+    explore_tasks: int = 8
+    min_pairs: int = 4
+    temperature: float = 0.7
     max_steps: int = 3
     max_opening: int = 400
     rollouts: int = 3
     max_candidates: int = 4
     sft_lr: float = 5e-5
     sft_epochs: int = 1
-    dpo_steps: int = 6
+    dpo_steps: int = 4
     dpo_lr: float = 5e-6
     max_tokens: int = 64
     concurrency: int = 24
@@ -146,7 +151,6 @@ async def run_quickstart(
     shown = InterCodeSQL(show_schema=True, demonstrations=4, max_steps=settings.max_steps)
     async with plain, shown:
         held_out, train, source = await _choose_tasks(plain, settings)
-        explored = train[: settings.explore_tasks]
 
         with clock.stage("few-shot", f"{len(held_out)} held-out tasks, four worked examples in the prompt"):
             few_shot = await _evaluate(shown, server, held_out, settings)
@@ -171,8 +175,8 @@ async def run_quickstart(
             after_sft = await _evaluate(plain, server, held_out, settings)
         say(_score(after_sft))
 
-        with clock.stage("explore", f"{len(explored)} training tasks under the rising rule"):
-            sampling = await _explore(plain, server, explored, settings, watch)
+        with clock.stage("explore", "training tasks under the rising rule"):
+            sampling = await _explore(plain, server, train, settings, watch)
         say(f"{sampling.pairs} pairs from {sampling.rollouts} rollouts")
 
         with clock.stage("dpo", f"{settings.dpo_steps} steps on {sampling.pairs} pairs"):
@@ -197,7 +201,7 @@ async def run_quickstart(
         caveat=CAVEAT,
         task_source=source,
         train_tasks=len(train),
-        explored_tasks=len(explored),
+        explored_tasks=sampling.tasks,
         few_shot=few_shot,
         after_sft=after_sft,
         after_dpo=after_dpo,
@@ -278,16 +282,23 @@ async def _explore(
     sampler = Sampler(
         env,
         servers=[server],
-        method=RisingReward(rollouts=settings.rollouts, max_candidates=settings.max_candidates),
+        method=RisingReward(
+            rollouts=settings.rollouts,
+            max_candidates=settings.max_candidates,
+            on_first_rise="second",  # most first candidates rise here, 0 >= 0, and would give no contrast
+        ),
         run_dir=settings.out / "explore",
         seed=settings.seed,
-        sampling=Sampling(max_tokens=settings.max_tokens),
+        sampling=Sampling(temperature=settings.temperature, max_tokens=settings.max_tokens),
         fleet=FleetSettings(concurrency=settings.concurrency),
     )
     async with sampler:
-        with watch(sampler, len(tasks)) as update:
-            async for _ in sampler.events(tasks):
-                update()
+        with watch(sampler, settings.explore_tasks) as update:
+            for first in range(0, len(tasks), settings.explore_tasks):
+                async for _ in sampler.events(tasks[first : first + settings.explore_tasks]):
+                    update()
+                if sampler.stats.pairs >= settings.min_pairs:
+                    break
     summary = sampler.summary()
     write_summary(summary, settings.out / "explore")
     if summary.pairs == 0:

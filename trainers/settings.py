@@ -25,7 +25,8 @@ class TrainSettings:
         out: folder for the new checkpoint; must be absent or empty.
         steps: optimizer steps. None: go through the data `epochs` times.
         epochs: passes over the data when `steps` is None. None: one.
-        batch_size: rows a forward pass.
+        batch_size: sequences a forward pass: a pair counts as one, and so do SFT rows that continue one
+            another (the turns of an episode).
         grad_accum: forward passes an optimizer step.
         lr: peak learning rate, decayed linearly to 0. None: the method's default (`peak_lr`).
         warmup_steps: optimizer steps over which the rate rises from 0 to `lr`.

@@ -1,0 +1,78 @@
+"""`rro train` as a user runs it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from rro_sdk.checkpoint import describe
+
+from .conftest import pair_rows, sft_rows, write_rows
+
+
+def rro(*arguments: object) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-c", "from rro_sdk.cli import main; main()", "train", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=180, check=False)
+
+
+def test_sft_shows_progress_and_prints_the_result_as_json(tiny: Path, tmp_path: Path) -> None:
+    data = write_rows(tmp_path / "sft.jsonl", sft_rows(4))
+    ended = rro(
+        "sft", "--data", data, "--model", tiny, "--out", tmp_path / "out",
+        "--steps", 2, "--threads", 1, "--device", "cpu", "--json",
+    )  # fmt: skip
+    assert ended.returncode == 0, ended.stderr
+    result = json.loads(ended.stdout)
+    assert result["steps"] == 2
+    assert "step 2/2 loss" in ended.stderr
+    assert "4 of 4 rows" in ended.stderr
+    assert describe(tmp_path / "out").sha256 == result["weights_sha256"]
+    assert (tmp_path / "out.log").exists()
+
+
+def test_dpo_says_what_it_left_out(tiny: Path, tmp_path: Path) -> None:
+    rows = pair_rows(3)
+    rows[2]["prompt"][1]["content"] = "x" * 300
+    data = write_rows(tmp_path / "pairs.jsonl", rows)
+    options = ["--pairs", data, "--model", tiny, "--out", tmp_path / "out", "--max-length", 200]
+    ended = rro("dpo", *options, "--threads", 1, "--device", "cpu", "--allow-drop")
+    assert ended.returncode == 0, ended.stderr
+    assert "2 of 3 rows in 2 sequences, 1 left out: line 3:" in ended.stderr
+    assert "step 1/1 loss 0.69" in ended.stderr
+    assert "margin" in ended.stderr
+    assert str(tmp_path / "out") in ended.stdout
+
+
+@pytest.mark.parametrize(
+    ("case", "says"),
+    [
+        ("torn", "line 3 is not valid JSON: it was cut off"),
+        ("empty", "is empty"),
+        ("no model", "is not a folder"),
+        ("taken", "is not empty"),
+        ("setting", "batch_size is 0: it must be a whole number from 1"),
+    ],
+)
+def test_bad_input_ends_with_2_and_one_line(tiny: Path, tmp_path: Path, case: str, says: str) -> None:
+    data = write_rows(tmp_path / "pairs.jsonl", pair_rows(3))
+    out, model, extra = tmp_path / "out", tiny, []
+    if case == "torn":
+        data.write_bytes(data.read_bytes()[:-30])
+    elif case == "empty":
+        data.write_bytes(b"")
+    elif case == "no model":
+        model = tmp_path / "none"
+    elif case == "taken":
+        out = tiny
+    else:
+        extra = ["--batch-size", 0]
+    before = sorted(tmp_path.iterdir())
+    ended = rro("dpo", "--pairs", data, "--model", model, "--out", out, *extra)
+    assert ended.returncode == 2
+    assert says in ended.stderr
+    assert len(ended.stderr.strip().splitlines()) == 1
+    assert sorted(tmp_path.iterdir()) == before
