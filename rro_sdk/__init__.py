@@ -20,7 +20,19 @@ from rro_sdk.inference.fleet import Fleet, FleetSettings
 from rro_sdk.inference.retry import RetrySettings
 from rro_sdk.inference.weights import ReloadReport, ReloadSettings, reload_weights
 from rro_sdk.journal import Journal
-from rro_sdk.methods import Decision, Draw, Method, RisingReward, StepView, Stop
+from rro_sdk.methods import (
+    Decision,
+    Draw,
+    FixedSize,
+    Margin,
+    Method,
+    Paper,
+    Posterior,
+    RisingReward,
+    StepView,
+    Stop,
+    Strict,
+)
 from rro_sdk.pairs import pairs_of
 from rro_sdk.policy import Policy, Proposal, ReActPolicy, Sampling
 from rro_sdk.report.summary import RunSummary
@@ -49,14 +61,18 @@ __all__ = [
     "Episode",
     "Estimate",
     "Evaluation",
+    "FixedSize",
     "Fleet",
     "FleetSettings",
     "Journal",
+    "Margin",
     "Message",
     "Method",
     "Observation",
     "PairChoice",
+    "Paper",
     "Policy",
+    "Posterior",
     "PreferencePair",
     "Proposal",
     "RROError",
@@ -72,6 +88,7 @@ __all__ = [
     "StepRecord",
     "StepView",
     "Stop",
+    "Strict",
     "Task",
     "Trajectory",
     "Usage",

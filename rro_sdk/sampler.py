@@ -80,7 +80,11 @@ class Sampler:
         self.run_dir = Path(run_dir) if run_dir is not None else None
         self.seed = seed
         self.sampling = sampling or Sampling()
-        self.stats = RunStats(self.method)
+        self.stats = RunStats(
+            rollouts=self.method.rollouts,
+            max_candidates=self.method.max_candidates,
+            reestimate_duplicates=self.method.reestimate_duplicates,
+        )
         self.fleet = Fleet(servers, fleet) if servers else None
         self._policy = policy
         self._max_failed = max_failed_tasks
@@ -220,7 +224,13 @@ class Sampler:
         return RunHeader(
             created=datetime.now(UTC).isoformat(timespec="seconds"),
             seed=self.seed,
-            method={"name": self.method.name, **_settings(self.method)},
+            method={
+                **_settings(self.method),
+                "name": self.method.name,
+                "rollouts": self.method.rollouts,
+                "max_candidates": self.method.max_candidates,
+                "reestimate_duplicates": self.method.reestimate_duplicates,
+            },
             environment=self.env.name,
             sampling=_settings(self.sampling),
             servers={
@@ -232,6 +242,10 @@ class Sampler:
 
 
 def _settings(value: object) -> dict[str, Any]:
+    """A settings object as plain data: its class and its fields, settings within settings included."""
+    found: dict[str, Any] = {"type": type(value).__qualname__}
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return dataclasses.asdict(value)
-    return {"type": type(value).__qualname__}
+        for field in dataclasses.fields(value):
+            content = getattr(value, field.name)
+            found[field.name] = _settings(content) if dataclasses.is_dataclass(content) else content
+    return found

@@ -5,6 +5,10 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Sequence
+from functools import lru_cache
+from statistics import NormalDist
+
+import msgspec
 
 from rro_sdk._numbers import exact_mean
 
@@ -100,3 +104,80 @@ def bootstrap_interval(
     means = sorted(math.fsum(rng.choices(values, k=len(values))) / len(values) for _ in range(resamples))
     tail = (1 - level) / 2
     return means[int(tail * resamples)], means[min(resamples - 1, int((1 - tail) * resamples))]
+
+
+class Belief(msgspec.Struct, frozen=True):
+    """What is believed of a success rate: Beta(a, b), or a known value where `value` is set."""
+
+    a: float = 1.0
+    b: float = 1.0
+    value: float | None = None
+
+    @classmethod
+    def of_counts(cls, total: float, count: int) -> Belief:
+        """The posterior after `count` outcomes in [0, 1] that sum to `total`, from a uniform prior."""
+        return cls(1.0 + total, 1.0 + count - total)
+
+    @classmethod
+    def exactly(cls, value: float) -> Belief:
+        return cls(value=value)
+
+
+@lru_cache(maxsize=4096)
+def probability_at_least(left: Belief, right: Belief) -> float:
+    """P(left >= right) for independent beliefs, within 1e-4. Pure, so remembered: counts repeat."""
+    if left.value is not None:
+        return float(left.value >= right.value) if right.value is not None else _below(right, left.value)
+    if right.value is not None:
+        return 1.0 - _below(left, right.value)
+    if left == right:
+        return 0.5  # exactly, so that equal counts rise at p = 1/2 as equal means do
+    below, total = 0.0, 0.0
+    for x, y in zip(_masses(left), _masses(right), strict=True):
+        total += x * (below + y / 2)  # two draws in one cell are as likely to lie either way
+        below += y
+    return total
+
+
+def _below(belief: Belief, value: float) -> float:
+    """P(belief < value)."""
+    cell, rest = divmod(value * _CELLS, 1.0)
+    masses = _masses(belief)
+    return sum(masses[: int(cell)]) + (rest * masses[int(cell)] if rest else 0.0)
+
+
+_CELLS = 512
+
+
+@lru_cache(maxsize=1024)
+def _masses(belief: Belief) -> tuple[float, ...]:
+    """The belief as probabilities of equal cells of [0, 1]."""
+    logs = [
+        (belief.a - 1) * math.log(x) + (belief.b - 1) * math.log1p(-x)
+        for x in ((index + 0.5) / _CELLS for index in range(_CELLS))
+    ]
+    top = max(logs)
+    weights = [math.exp(value - top) for value in logs]
+    total = math.fsum(weights)
+    return tuple(weight / total for weight in weights)
+
+
+def wilson_interval(successes: float, count: int, *, level: float = 0.95) -> tuple[float, float]:
+    """Wilson score interval of a success rate (Wilson 1927).
+
+    Args:
+        successes: in [0, count].
+        count: trials, at least 1.
+        level: coverage, in (0, 1).
+
+    Raises:
+        ValueError: counts or level out of range.
+    """
+    if count < 1 or not 0 <= successes <= count or not 0 < level < 1:
+        raise ValueError(f"no Wilson interval for {successes} of {count} at level {level}")
+    z = NormalDist().inv_cdf(0.5 + level / 2)
+    rate = successes / count
+    centre = rate + z * z / (2 * count)
+    half = z * math.sqrt(rate * (1 - rate) / count + z * z / (4 * count * count))
+    scale = 1 + z * z / count
+    return max(0.0, (centre - half) / scale), min(1.0, (centre + half) / scale)

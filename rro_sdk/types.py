@@ -14,7 +14,8 @@ from rro_sdk._numbers import exact_mean
 
 Role = Literal["system", "user", "assistant"]
 
-StepOutcome = Literal["risen", "exhausted"]
+StepOutcome = Literal["risen", "exhausted", "complete"]
+"""How a step ended; `complete` is a method that draws a set number of candidates and judges none."""
 NoPairReason = Literal["single_candidate", "equal_rewards", "same_action"]
 
 

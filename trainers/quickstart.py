@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import math
 import shutil
 import threading
 import time
@@ -64,7 +65,6 @@ class QuickstartSettings:
         rollouts: m.
         max_candidates: candidates per step at most.
         sft_lr: SFT learning rate.
-        sft_epochs: passes over the expert turns.
         dpo_steps: optimizer steps of two pairs each.
         dpo_lr: DPO learning rate.
         max_tokens: of one reply.
@@ -80,11 +80,10 @@ class QuickstartSettings:
     min_pairs: int = 4
     temperature: float = 0.7
     max_steps: int = 3
-    max_opening: int = 400
+    max_opening: int = 500
     rollouts: int = 3
     max_candidates: int = 4
     sft_lr: float = 5e-5
-    sft_epochs: int = 1
     dpo_steps: int = 4
     dpo_lr: float = 5e-6
     max_tokens: int = 64
@@ -156,7 +155,9 @@ async def run_quickstart(
             few_shot = await _evaluate(shown, server, held_out, settings)
         say(_score(few_shot))
 
-        with clock.stage("sft", f"one pass over expert turns of {len(train)} training tasks"):
+        # As many rows are seen however few tasks there are (10 where the package's questions are all).
+        passes = math.ceil(settings.train_tasks / len(train))
+        with clock.stage("sft", f"expert turns of {len(train)} training tasks, {passes} times"):
             write_lines(out / "sft.jsonl", await _sft_rows(plain, train))
             sft = await _train(
                 train_sft,
@@ -164,7 +165,7 @@ async def run_quickstart(
                     data=out / "sft.jsonl",
                     model=settings.model,
                     out=out / "sft",
-                    epochs=settings.sft_epochs,
+                    epochs=passes,
                     batch_size=4,
                     lr=settings.sft_lr,
                     seed=settings.seed,

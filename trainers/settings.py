@@ -35,8 +35,7 @@ class TrainSettings:
         lora: train a LoRA adapter and merge it before saving, in place of all weights.
         lora_rank: rank of the adapter; its alpha is twice that.
         seed: of the shuffle and of the adapter's initial weights.
-        threads: CPU threads. None: every core that this process may use. Beside a server take 1: two
-            threads on contended cores collapse.
+        threads: CPU threads. None: every core that this process may use. Beside a busy server take 1.
         device: "auto" takes CUDA where there is one.
         gradient_checkpointing: recompute activations in place of keeping them: less memory, slower.
         save_dtype: of the saved weights. float32 keeps updates that bfloat16 rounds away, at twice the size.

@@ -13,6 +13,7 @@ from rro_sdk.errors import RROError
 COMMANDS = {
     "evaluate": "mean outcome of a served policy on tasks",
     "model": "get a model that comes from the package index",
+    "plan": "what a method will cost and yield, before it is run",
     "quickstart": "the whole loop, small: serve, SFT, explore, DPO, reload, compare",
     "reload": "bring running servers to a checkpoint",
     "report": "the numbers of a run",

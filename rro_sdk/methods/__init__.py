@@ -1,9 +1,22 @@
 """Methods: frozen strategy objects that decide what to draw next and when to stop."""
 
 from rro_sdk.methods.base import Decision, Draw, Method, StepView, Stop, best_against_worst
+from rro_sdk.methods.fixed import FixedSize
 from rro_sdk.methods.rising import RisingReward
+from rro_sdk.methods.rules import Margin, Paper, Posterior, Rule, Strict
 
-METHODS = {"rising_reward": RisingReward}
-"""Built-in methods by the name that a run's header gives them."""
-
-__all__ = ["METHODS", "Decision", "Draw", "Method", "RisingReward", "StepView", "Stop", "best_against_worst"]
+__all__ = [
+    "Decision",
+    "Draw",
+    "FixedSize",
+    "Margin",
+    "Method",
+    "Paper",
+    "Posterior",
+    "RisingReward",
+    "Rule",
+    "StepView",
+    "Stop",
+    "Strict",
+    "best_against_worst",
+]

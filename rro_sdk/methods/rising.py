@@ -4,18 +4,19 @@ Order of checks after each candidate (semantics, rules 3 and 5):
 
 1. none drawn yet: draw;
 2. `on_first_rise="second"` and the first candidate rose: draw exactly one more, then stop as risen;
-3. the last one drawn has r_t >= r_{t-1}: stop as risen;
+3. the last one drawn rises by the rule (the paper's is r_t >= r_{t-1}): stop as risen;
 4. `max_candidates` drawn: stop as exhausted;
 5. else draw.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from rro_sdk.errors import ConfigError
 from rro_sdk.methods.base import Decision, Draw, PrefixMode, StepView, Stop, best_against_worst
+from rro_sdk.methods.rules import Paper, Rule
 from rro_sdk.types import NoPairReason, PairChoice
 
 OnFirstRise = Literal["skip", "second", "prefix_action"]
@@ -32,6 +33,7 @@ class RisingReward:
             `second`, one more candidate is drawn for contrast; `prefix_action`, the trajectory's own
             action is drawn apart and stands against it (needs `prefix="policy"`).
         prefix: `policy` as in Algorithm 1, line 12, or `chosen` as Figure 1 draws it (rule 6).
+        rule: when a reward counts as risen; see `rro_sdk.methods.rules`.
         reestimate_duplicates: spend rollouts on a candidate that equals an earlier one (rule 9).
 
     Raises:
@@ -42,6 +44,7 @@ class RisingReward:
     max_candidates: int = 5
     on_first_rise: OnFirstRise = "skip"
     prefix: PrefixMode = "policy"
+    rule: Rule = field(default_factory=Paper)
     reestimate_duplicates: bool = False
 
     def __post_init__(self) -> None:
@@ -71,19 +74,17 @@ class RisingReward:
         drawn = view.candidates
         if not drawn:
             return Draw()
-        if self.on_first_rise == "second" and _rises(view, 0):
+        if self.on_first_rise == "second" and self._rises(view, 0):
             return Draw() if len(drawn) < min(2, self.max_candidates) else Stop("risen")
-        if _rises(view, -1):
+        if self._rises(view, -1):
             return Stop("risen")
         return Draw() if len(drawn) < self.max_candidates else Stop("exhausted")
 
     def pair(self, view: StepView) -> PairChoice | NoPairReason:
         pool = view.candidates
-        if view.prefix_action is not None and len(pool) == 1 and _rises(view, 0):
+        if view.prefix_action is not None and len(pool) == 1 and self._rises(view, 0):
             pool = (view.prefix_action, *pool)
         return best_against_worst(pool)
 
-
-def _rises(view: StepView, position: int) -> bool:
-    """Algorithm 1, line 20: greater or equal."""
-    return view.candidates[position].reward >= view.baseline.reward
+    def _rises(self, view: StepView, position: int) -> bool:
+        return self.rule.rises(view.baseline, view.candidates[position].estimate)

@@ -8,7 +8,6 @@ from collections import Counter
 import msgspec
 
 from rro_sdk._numbers import exact_mean
-from rro_sdk.methods.base import Method
 from rro_sdk.stats import candidates_null
 from rro_sdk.types import (
     Baseline,
@@ -60,10 +59,18 @@ class RunSummary(msgspec.Struct, frozen=True):
 
 
 class RunStats:
-    """Totals that follow a run event by event, in memory that grows with steps by a few numbers each."""
+    """Totals that follow a run event by event, in memory that grows with steps by a few numbers each.
 
-    def __init__(self, method: Method) -> None:
-        self._method = method
+    Args:
+        rollouts: the method's m.
+        max_candidates: the method's cap.
+        reestimate_duplicates: whether equal candidates cost rollouts of their own (rule 9).
+    """
+
+    def __init__(self, *, rollouts: int, max_candidates: int, reestimate_duplicates: bool) -> None:
+        self._rollouts = rollouts
+        self._max_candidates = max_candidates
+        self._reestimate = reestimate_duplicates
         self._began = time.monotonic()
         self._outcomes: list[float] = []
         self._pools: list[tuple[float, ...]] = []
@@ -120,7 +127,7 @@ class RunStats:
         self._open.setdefault(record.task_id, []).append((value >= before, value > before))
 
     def _rollouts_of(self, candidate: Candidate) -> int:
-        shared = candidate.duplicate_of is not None and not self._method.reestimate_duplicates
+        shared = candidate.duplicate_of is not None and not self._reestimate
         return 0 if candidate.estimate.terminal or shared else len(candidate.estimate.outcomes)
 
     def summary(self, *, retries: int = 0) -> RunSummary:
@@ -132,9 +139,7 @@ class RunStats:
             steps_by_outcome=dict(self._step_outcomes),
             candidates=self.candidates,
             candidates_per_step=self.candidates / self.steps if self.steps else None,
-            candidates_per_step_null=candidates_null(
-                self._pools, self._method.rollouts, self._method.max_candidates
-            ),
+            candidates_per_step_null=candidates_null(self._pools, self._rollouts, self._max_candidates),
             pairs=self.pairs,
             pairs_per_1000_rollouts=1000 * self.pairs / self.rollouts if self.rollouts else None,
             no_pair=dict(self._no_pair),

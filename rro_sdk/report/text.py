@@ -10,9 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from rro_sdk.atomic import write_lines
-from rro_sdk.errors import JournalError
 from rro_sdk.journal import Journal
-from rro_sdk.methods import METHODS
 from rro_sdk.report.summary import RunStats, RunSummary
 
 SUMMARY_NAME = "summary.json"
@@ -22,13 +20,14 @@ def summary_of(journal: Journal) -> RunSummary:
     """The summary of a recorded run; its wall time runs from the first event to the last.
 
     Raises:
-        JournalError: the journal is damaged, or made by a method that this SDK does not know.
+        JournalError: the journal is damaged.
     """
-    settings = dict(journal.header().method)
-    kind = METHODS.get(settings.pop("name", ""))
-    if kind is None:
-        raise JournalError(f"{journal.path} was made by a method of your own; summarise it in Python")
-    stats = RunStats(kind(**settings))
+    method = journal.header().method
+    stats = RunStats(
+        rollouts=method["rollouts"],
+        max_candidates=method["max_candidates"],
+        reestimate_duplicates=method["reestimate_duplicates"],
+    )
     for event in journal.events():
         stats.add(event)
     return msgspec.structs.replace(stats.summary(), wall_s=journal.duration_s())

@@ -3,23 +3,40 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
 from rro_sdk.checkpoint import describe
+from rro_sdk.cli import main
 
 from .conftest import pair_rows, sft_rows, write_rows
 
 
-def rro(*arguments: object) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-c", "from rro_sdk.cli import main; main()", "train", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=180, check=False)
+class Ended(NamedTuple):
+    returncode: int
+    stdout: str
+    stderr: str
 
 
-def test_sft_shows_progress_and_prints_the_result_as_json(tiny: Path, tmp_path: Path) -> None:
+@pytest.fixture
+def rro(capsys: pytest.CaptureFixture[str]) -> Callable[..., Ended]:
+    def run(*arguments: object) -> Ended:
+        code = 0
+        try:
+            main(["train", *map(str, arguments)])
+        except SystemExit as ended:
+            code = int(ended.code or 0)
+        return Ended(code, *capsys.readouterr())
+
+    return run
+
+
+def test_sft_shows_progress_and_prints_the_result_as_json(
+    rro: Callable[..., Ended], tiny: Path, tmp_path: Path
+) -> None:
     data = write_rows(tmp_path / "sft.jsonl", sft_rows(4))
     ended = rro(
         "sft", "--data", data, "--model", tiny, "--out", tmp_path / "out",
@@ -34,7 +51,7 @@ def test_sft_shows_progress_and_prints_the_result_as_json(tiny: Path, tmp_path: 
     assert (tmp_path / "out.log").exists()
 
 
-def test_dpo_says_what_it_left_out(tiny: Path, tmp_path: Path) -> None:
+def test_dpo_says_what_it_left_out(rro: Callable[..., Ended], tiny: Path, tmp_path: Path) -> None:
     rows = pair_rows(3)
     rows[2]["prompt"][1]["content"] = "x" * 300
     data = write_rows(tmp_path / "pairs.jsonl", rows)
@@ -57,7 +74,9 @@ def test_dpo_says_what_it_left_out(tiny: Path, tmp_path: Path) -> None:
         ("setting", "batch_size is 0: it must be a whole number from 1"),
     ],
 )
-def test_bad_input_ends_with_2_and_one_line(tiny: Path, tmp_path: Path, case: str, says: str) -> None:
+def test_bad_input_ends_with_2_and_one_line(
+    rro: Callable[..., Ended], tiny: Path, tmp_path: Path, case: str, says: str
+) -> None:
     data = write_rows(tmp_path / "pairs.jsonl", pair_rows(3))
     out, model, extra = tmp_path / "out", tiny, []
     if case == "torn":

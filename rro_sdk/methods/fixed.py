@@ -1,0 +1,51 @@
+"""Fixed-size exploration: the paper's baseline, five candidates at every step, best against worst."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from rro_sdk.errors import ConfigError
+from rro_sdk.methods.base import Decision, Draw, PrefixMode, StepView, Stop, best_against_worst
+from rro_sdk.types import NoPairReason, PairChoice
+
+
+@dataclass(frozen=True, slots=True)
+class FixedSize:
+    """Draw `max_candidates` candidates at every step, whatever they are worth.
+
+    Attributes:
+        rollouts: m, rollouts per process reward.
+        max_candidates: candidates per step; the paper's baseline has 5.
+        prefix: with which candidate the trajectory goes on (rule 6).
+        reestimate_duplicates: spend rollouts on a candidate that equals an earlier one (rule 9).
+
+    Raises:
+        ConfigError: a setting out of its range; the field is named.
+    """
+
+    rollouts: int = 5
+    max_candidates: int = 5
+    prefix: PrefixMode = "policy"
+    reestimate_duplicates: bool = False
+
+    def __post_init__(self) -> None:
+        for name in ("rollouts", "max_candidates"):
+            value = getattr(self, name)
+            if not isinstance(value, int) or value < 1:
+                raise ConfigError(f"FixedSize {name} must be a whole number of at least 1, not {value!r}")
+        if self.prefix not in ("policy", "chosen"):
+            raise ConfigError(f"FixedSize prefix must be policy or chosen, not {self.prefix!r}")
+
+    @property
+    def name(self) -> str:
+        return "fixed_size"
+
+    @property
+    def keep_prefix_action(self) -> bool:
+        return False
+
+    def decide(self, view: StepView) -> Decision:
+        return Draw() if len(view.candidates) < self.max_candidates else Stop("complete")
+
+    def pair(self, view: StepView) -> PairChoice | NoPairReason:
+        return best_against_worst(view.candidates)
