@@ -83,6 +83,7 @@ class Sampler:
         self.stats = RunStats(
             rollouts=self.method.rollouts,
             max_candidates=self.method.max_candidates,
+            min_candidates=self.method.min_candidates,
             reestimate_duplicates=self.method.reestimate_duplicates,
         )
         self.fleet = Fleet(servers, fleet) if servers else None
@@ -229,6 +230,7 @@ class Sampler:
                 "name": self.method.name,
                 "rollouts": self.method.rollouts,
                 "max_candidates": self.method.max_candidates,
+                "min_candidates": self.method.min_candidates,
                 "reestimate_duplicates": self.method.reestimate_duplicates,
             },
             environment=self.env.name,

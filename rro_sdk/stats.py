@@ -13,7 +13,9 @@ import msgspec
 from rro_sdk._numbers import exact_mean
 
 
-def candidates_null_binary(success_rate: float, rollouts: int, max_candidates: int) -> float:
+def candidates_null_binary(
+    success_rate: float, rollouts: int, max_candidates: int, min_candidates: int = 1
+) -> float:
     """Expected candidates per step if candidates were exactly as good as their prefix, outcomes 0 or 1.
 
     The prefix's and each candidate's process reward are independent Binomial(m, p) / m; the step stops at
@@ -23,6 +25,7 @@ def candidates_null_binary(success_rate: float, rollouts: int, max_candidates: i
         success_rate: p, the chance that one rollout succeeds.
         rollouts: m.
         max_candidates: the cap.
+        min_candidates: fewest that a step draws (2 where a first rise is followed by a second candidate).
     """
     weights = [
         math.comb(rollouts, k) * success_rate**k * (1 - success_rate) ** (rollouts - k)
@@ -31,7 +34,9 @@ def candidates_null_binary(success_rate: float, rollouts: int, max_candidates: i
     expected, below = 0.0, 0.0
     for weight in weights:
         # Given a baseline of k successes, each candidate falls short with probability `below` = P(X < k).
-        expected += weight * sum(below**drawn for drawn in range(max_candidates))
+        expected += weight * sum(
+            1.0 if drawn < min_candidates else below**drawn for drawn in range(max_candidates)
+        )
         below += weight
     return expected
 
@@ -40,6 +45,7 @@ def candidates_null(
     pools: Sequence[Sequence[float]],
     rollouts: int,
     max_candidates: int,
+    min_candidates: int = 1,
     *,
     seed: int = 0,
     resamples: int = 200,
@@ -54,6 +60,7 @@ def candidates_null(
         pools: one sequence of outcomes in [0, 1] per step.
         rollouts: m.
         max_candidates: the cap.
+        min_candidates: fewest that a step draws.
         seed: seed of the resampling.
         resamples: redrawn steps per pool where the exact sum does not apply.
 
@@ -63,14 +70,21 @@ def candidates_null(
     if not pools:
         return None
     rng = random.Random(seed)
-    return exact_mean([_pool_null(pool, rollouts, max_candidates, rng, resamples) for pool in pools])
+    return exact_mean(
+        [_pool_null(pool, rollouts, max_candidates, min_candidates, rng, resamples) for pool in pools]
+    )
 
 
 def _pool_null(
-    pool: Sequence[float], rollouts: int, max_candidates: int, rng: random.Random, resamples: int
+    pool: Sequence[float],
+    rollouts: int,
+    max_candidates: int,
+    min_candidates: int,
+    rng: random.Random,
+    resamples: int,
 ) -> float:
     if all(outcome in (0.0, 1.0) for outcome in pool):
-        return candidates_null_binary(sum(pool) / len(pool), rollouts, max_candidates)
+        return candidates_null_binary(sum(pool) / len(pool), rollouts, max_candidates, min_candidates)
 
     def draw() -> float:
         return exact_mean(rng.choices(pool, k=rollouts))
@@ -80,7 +94,7 @@ def _pool_null(
         baseline, drawn = draw(), 1
         while draw() < baseline and drawn < max_candidates:
             drawn += 1
-        total += drawn
+        total += max(drawn, min(min_candidates, max_candidates))
     return total / resamples
 
 

@@ -45,6 +45,16 @@ def test_resampled_null_agrees_with_the_exact_one() -> None:
     assert found == pytest.approx(candidates_null_binary(0.4, 5, 5), abs=0.03)
 
 
+@pytest.mark.parametrize("rate", [0.1, 0.5, 0.9])
+def test_null_where_a_second_candidate_is_always_drawn(rate: float) -> None:
+    rises_at_once = 2 * candidates_null_binary(rate, 5, 1) - candidates_null_binary(rate, 5, 2)
+    with_second = candidates_null_binary(rate, 5, 5, 2)
+    assert with_second == pytest.approx(candidates_null_binary(rate, 5, 5) + rises_at_once)
+    pool = [0.0] * round(10 - 10 * rate) + [0.999999] * round(10 * rate)
+    assert candidates_null([pool], 5, 5, 2, resamples=20_000) == pytest.approx(with_second, abs=0.03)
+    assert candidates_null_binary(rate, 5, 5, 5) == pytest.approx(5.0)
+
+
 def test_null_of_no_steps_is_none() -> None:
     assert candidates_null([], 5, 5) is None
 

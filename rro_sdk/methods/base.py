@@ -49,6 +49,7 @@ class Method(Protocol):
         name: short name, kept in the run's header.
         rollouts: m, rollouts per estimate.
         max_candidates: cap on candidates per step.
+        min_candidates: fewest candidates that a step draws; the null of their mean needs it.
         prefix: with which candidate the trajectory goes on (rule 6).
         keep_prefix_action: the trajectory's own action is drawn apart from the candidates.
         reestimate_duplicates: spend rollouts on a candidate equal to an earlier one (rule 9).
@@ -60,6 +61,8 @@ class Method(Protocol):
     def rollouts(self) -> int: ...
     @property
     def max_candidates(self) -> int: ...
+    @property
+    def min_candidates(self) -> int: ...
     @property
     def prefix(self) -> PrefixMode: ...
     @property

@@ -41,6 +41,10 @@ class FixedSize:
         return "fixed_size"
 
     @property
+    def min_candidates(self) -> int:
+        return self.max_candidates
+
+    @property
     def keep_prefix_action(self) -> bool:
         return False
 

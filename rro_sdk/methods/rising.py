@@ -67,6 +67,10 @@ class RisingReward:
         return "rising_reward"
 
     @property
+    def min_candidates(self) -> int:
+        return min(2, self.max_candidates) if self.on_first_rise == "second" else 1
+
+    @property
     def keep_prefix_action(self) -> bool:
         return self.on_first_rise == "prefix_action"
 

@@ -64,12 +64,16 @@ class RunStats:
     Args:
         rollouts: the method's m.
         max_candidates: the method's cap.
+        min_candidates: fewest candidates that the method draws at a step.
         reestimate_duplicates: whether equal candidates cost rollouts of their own (rule 9).
     """
 
-    def __init__(self, *, rollouts: int, max_candidates: int, reestimate_duplicates: bool) -> None:
+    def __init__(
+        self, *, rollouts: int, max_candidates: int, min_candidates: int, reestimate_duplicates: bool
+    ) -> None:
         self._rollouts = rollouts
         self._max_candidates = max_candidates
+        self._min_candidates = min_candidates
         self._reestimate = reestimate_duplicates
         self._began = time.monotonic()
         self._outcomes: list[float] = []
@@ -139,7 +143,9 @@ class RunStats:
             steps_by_outcome=dict(self._step_outcomes),
             candidates=self.candidates,
             candidates_per_step=self.candidates / self.steps if self.steps else None,
-            candidates_per_step_null=candidates_null(self._pools, self._rollouts, self._max_candidates),
+            candidates_per_step_null=candidates_null(
+                self._pools, self._rollouts, self._max_candidates, self._min_candidates
+            ),
             pairs=self.pairs,
             pairs_per_1000_rollouts=1000 * self.pairs / self.rollouts if self.rollouts else None,
             no_pair=dict(self._no_pair),

@@ -26,6 +26,7 @@ def summary_of(journal: Journal) -> RunSummary:
     stats = RunStats(
         rollouts=method["rollouts"],
         max_candidates=method["max_candidates"],
+        min_candidates=method["min_candidates"],
         reestimate_duplicates=method["reestimate_duplicates"],
     )
     for event in journal.events():
