@@ -33,6 +33,7 @@ from rro_sdk.methods import (
     Stop,
     Strict,
 )
+from rro_sdk.openai_policy import OpenAIPolicy
 from rro_sdk.pairs import pairs_of
 from rro_sdk.policy import Policy, Proposal, ReActPolicy, Sampling
 from rro_sdk.report.summary import RunSummary
@@ -69,6 +70,7 @@ __all__ = [
     "Message",
     "Method",
     "Observation",
+    "OpenAIPolicy",
     "PairChoice",
     "Paper",
     "Policy",

@@ -73,7 +73,21 @@ class Policy(Protocol):
         ...
 
 
-class ReActPolicy:
+class ReActTurns:
+    """How a ReAct policy writes its history: system message, worked examples, turns verbatim."""
+
+    def open(self, env: Environment, opening: str) -> tuple[Message, ...]:
+        return (
+            react.system_message(env.instructions),
+            *env.demonstrations,
+            Message("user", opening),
+        )
+
+    def extend(self, messages: tuple[Message, ...], step: Step) -> tuple[Message, ...]:
+        return (*messages, *react.turn_messages(step))
+
+
+class ReActPolicy(ReActTurns):
     """A chat model behind a fleet, asked for Thought / Action turns.
 
     Args:
@@ -86,16 +100,6 @@ class ReActPolicy:
         self.sampling = sampling or Sampling()
         self._fleet = fleet
         self._model = model
-
-    def open(self, env: Environment, opening: str) -> tuple[Message, ...]:
-        return (
-            react.system_message(env.instructions),
-            *env.demonstrations,
-            Message("user", opening),
-        )
-
-    def extend(self, messages: tuple[Message, ...], step: Step) -> tuple[Message, ...]:
-        return (*messages, *react.turn_messages(step))
 
     async def act(self, messages: Sequence[Message], *, seed: int, affinity: str) -> Proposal:
         completion = await self._fleet.complete(

@@ -100,8 +100,10 @@ def build_argv(settings: dict[str, Any], device: str, dtype: str) -> list[str]:
 
 
 def cpu_environment(tp: int, cpus: list[int]) -> dict[str, str]:
-    """Variables for a CPU server: one thread by default, since two collapse on contended cores."""
-    found = {"SGLANG_USE_CPU_ENGINE": "1", "OMP_NUM_THREADS": "1"}
+    """Variables for a CPU server: one thread by default, since two collapse on contended cores, and threads
+    that sleep while they wait, so that a trainer beside the server gets the core.
+    """
+    found = {"SGLANG_USE_CPU_ENGINE": "1", "OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "passive"}
     if tp > 1:  # each rank on cores of its own; SGLang finds none by itself without NUMA nodes
         share = max(1, len(cpus) // tp)
         groups = [[cpus[(rank * share + i) % len(cpus)] for i in range(share)] for rank in range(tp)]

@@ -166,7 +166,7 @@ async def run_quickstart(
                     model=settings.model,
                     out=out / "sft",
                     epochs=passes,
-                    batch_size=4,
+                    batch_size=2,
                     lr=settings.sft_lr,
                     seed=settings.seed,
                 ),

@@ -84,5 +84,8 @@ async def with_retries(
         before_sleep=before_sleep,
         reraise=True,
     )
-    result: T = await retrying(call)
-    return result
+
+    async def attempt() -> T:  # tenacity awaits coroutine functions alone, and `call` may be any callable
+        return await call()
+
+    return await retrying(attempt)

@@ -66,7 +66,11 @@ def test_stored_dtype(tmp_path: Path) -> None:
 
 
 def test_cpu_environment() -> None:
-    assert _launch.cpu_environment(1, [0, 1]) == {"SGLANG_USE_CPU_ENGINE": "1", "OMP_NUM_THREADS": "1"}
+    assert _launch.cpu_environment(1, [0, 1]) == {
+        "SGLANG_USE_CPU_ENGINE": "1",
+        "OMP_NUM_THREADS": "1",
+        "OMP_WAIT_POLICY": "passive",
+    }
     assert _launch.cpu_environment(2, [0, 1])["SGLANG_CPU_OMP_THREADS_BIND"] == "0|1"
     assert _launch.cpu_environment(2, [2, 3, 6, 7])["SGLANG_CPU_OMP_THREADS_BIND"] == "2,3|6,7"
     assert _launch.cpu_environment(2, [5])["SGLANG_CPU_OMP_THREADS_BIND"] == "5|5"
