@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import io
 import json
+import socket
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -217,11 +218,11 @@ def test_serve_without_a_model(tmp_path: Path) -> None:
     one_clear_error(rro("serve", "--model", str(tmp_path / "absent")), "absent")
 
 
-async def test_serve_on_a_port_that_is_taken(tmp_path: Path) -> None:
+def test_serve_on_a_port_that_is_taken(tmp_path: Path) -> None:
     model = write_checkpoint(tmp_path / "model")
-    async with FakeServer() as server:
-        port = server.url.rpartition(":")[2]
-        one_clear_error(await rro_async("serve", "--model", str(model), "--port", port), port)
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        one_clear_error(rro("serve", "--model", str(model), "--port", port), port)
 
 
 async def test_reload_with_a_checkpoint_of_another_architecture(tmp_path: Path) -> None:
