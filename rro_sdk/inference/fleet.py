@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import time
 from collections import deque
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
@@ -83,13 +82,21 @@ class Fleet:
     Args:
         servers: URLs such as http://127.0.0.1:30000.
         settings: see `FleetSettings`.
+        transport: what carries requests, entered and left with the fleet; aiohttp if None.
 
     Raises:
         ConfigError: a URL that cannot be right, or one given twice.
     """
 
-    def __init__(self, servers: Sequence[str], settings: FleetSettings | None = None) -> None:
+    def __init__(
+        self,
+        servers: Sequence[str],
+        settings: FleetSettings | None = None,
+        *,
+        transport: Transport | None = None,
+    ) -> None:
         self.settings = settings or FleetSettings()
+        self._transport = transport or Transport(api_key=self.settings.api_key)
         self.urls = normalise_all(servers)
         self.retries = 0
         self._stack = AsyncExitStack()
@@ -97,7 +104,7 @@ class Fleet:
         self._waiting: deque[asyncio.Future[None]] = deque()
 
     async def __aenter__(self) -> Self:
-        transport = await self._stack.enter_async_context(Transport(api_key=self.settings.api_key))
+        transport = await self._stack.enter_async_context(self._transport)
         self._slots = [_Slot(Server(url, transport), self.settings) for url in self.urls]
         return self
 
@@ -152,7 +159,7 @@ class Fleet:
             except ServerError as error:
                 failed.add(slot.server.url)
                 if _is_down(error):
-                    slot.rests_until = time.monotonic() + self.settings.rest_s
+                    slot.rests_until = asyncio.get_running_loop().time() + self.settings.rest_s
                 raise
             finally:
                 self._release(slot)
@@ -164,7 +171,7 @@ class Fleet:
 
     async def _acquire(self, affinity: str, failed: set[str]) -> _Slot:
         while True:
-            slot = choose_slot(self._slots, affinity, failed, time.monotonic())
+            slot = choose_slot(self._slots, affinity, failed, asyncio.get_running_loop().time())
             if slot is not None:
                 slot.active += 1
                 return slot

@@ -68,11 +68,11 @@ class Transport:
             ServerTimeout: no complete reply within `timeout_s`.
             ServerRefused: any status but 2xx.
         """
-        return await self._request("POST", server, path, body, timeout_s)
+        return await self.request("POST", server, path, body, timeout_s)
 
     async def get(self, server: str, path: str, *, timeout_s: float) -> bytes:
         """GET; raises as `post` does."""
-        return await self._request("GET", server, path, None, timeout_s)
+        return await self.request("GET", server, path, None, timeout_s)
 
     def in_background(self, call: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Run a call that outlives its caller; leaving the `async with` block waits for it a short time."""
@@ -81,9 +81,10 @@ class Transport:
         task.add_done_callback(self._background.discard)
         return task
 
-    async def _request(
+    async def request(
         self, method: str, server: str, path: str, body: bytes | None, timeout_s: float
     ) -> bytes:
+        """One round trip. Another carrier, such as a simulated network, overrides this alone."""
         if self._session is None:
             raise RuntimeError("Transport is used outside its `async with` block")
         timeout = aiohttp.ClientTimeout(total=timeout_s, sock_connect=min(CONNECT_TIMEOUT_S, timeout_s))
