@@ -24,9 +24,10 @@ linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /
 pytestmark = linux
 
 PARENT = """
-import sys, time
+import signal, sys, time
 from pathlib import Path
 from servers.sglang import ServerSettings, SGLangServers
+signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where the tests run in the background
 model, python = map(Path, sys.argv[1:])
 servers = SGLangServers(ServerSettings(model=model, python=python, stop_grace_s=1.0, startup_timeout_s=60.0,
                                      log_dir=model / "logs"))

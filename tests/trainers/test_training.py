@@ -273,9 +273,10 @@ def test_a_silent_trainer_is_ended(tiny: Path, tmp_path: Path) -> None:
 
 
 PARENT = """
-import sys
+import signal, sys
 from pathlib import Path
 from trainers import SFTSettings, Step, train_sft
+signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where the tests run in the background
 data, model, out = map(Path, sys.argv[1:])
 def show(event):
     if isinstance(event, Step):
