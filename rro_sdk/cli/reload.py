@@ -12,16 +12,28 @@ import msgspec
 
 @click.command("reload", short_help="bring running servers to a checkpoint")
 @click.option(
-    "--servers", "-s", multiple=True, required=True, metavar="URL", help="A server; repeat for more."
+    "--servers",
+    "-s",
+    multiple=True,
+    required=True,
+    metavar="URL",
+    help="A server or gateway; repeat for more.",
 )
 @click.option("--checkpoint", required=True, type=click.Path(path_type=Path), help="Folder with safetensors.")
 @click.option("--weight-version", help="Name of the new version; by default from the checkpoint's hash.")
 @click.option(
     "--mode",
-    type=click.Choice(["retract", "abort"]),
+    type=click.Choice(["retract", "drain", "abort"]),
     default="retract",
     show_default=True,
-    help="What happens to requests in flight.",
+    help="What happens to requests in flight: they go on with the new weights, finish first, or are cut.",
+)
+@click.option(
+    "--engine",
+    type=click.Choice(["sglang", "vllm"]),
+    default="sglang",
+    show_default=True,
+    help="What the servers run.",
 )
 @click.option(
     "--api-key", envvar="RRO_API_KEY", help="Bearer token; RRO_API_KEY keeps it off the command line."
@@ -32,7 +44,8 @@ def command(
     servers: tuple[str, ...],
     checkpoint: Path,
     weight_version: str | None,
-    mode: Literal["retract", "abort"],
+    mode: Literal["retract", "drain", "abort"],
+    engine: Literal["sglang", "vllm"],
     api_key: str | None,
     admin_api_key: str | None,
     as_json: bool,
@@ -44,7 +57,7 @@ def command(
     """
     from rro_sdk.inference.weights import ReloadSettings, reload_weights
 
-    settings = ReloadSettings(mode=mode, api_key=api_key, admin_api_key=admin_api_key)
+    settings = ReloadSettings(mode=mode, engine=engine, api_key=api_key, admin_api_key=admin_api_key)
     report = asyncio.run(reload_weights(servers, checkpoint, settings, weight_version=weight_version))
     if as_json:
         click.echo(msgspec.json.encode(report).decode())

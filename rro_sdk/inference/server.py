@@ -1,22 +1,29 @@
-"""One SGLang server: completion, health and what it says about itself."""
+"""One server behind one address, which may be a gateway: completion, abort, and what it says about itself."""
 
 from __future__ import annotations
 
 import asyncio
 import uuid
 from contextlib import suppress
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import msgspec
 
 from rro_sdk.errors import BadReply, ServerError, ServerRefused, ServerTimeout
+from rro_sdk.inference.gateway import workers_of
+from rro_sdk.inference.limit import Load
 from rro_sdk.inference.transport import Transport
 from rro_sdk.inference.wire import ChatRequest, Completion, decode_reply, encode_request
+from rro_sdk.types import Usage
 
 T = TypeVar("T")
 
 ABORT_TIMEOUT_S = 10.0
 """An abort answers at once; a server that needs longer has worse trouble than a request too many."""
+
+ABORTED_STATUS = 409
+"""What we call a completion that the server aborted: it is tried again, and is no sign of a server that is
+down (5xx). A reload is the usual cause, and the server queues the new try by itself, so it need not wait."""
 
 
 class ModelInfo(msgspec.Struct, frozen=True):
@@ -26,28 +33,68 @@ class ModelInfo(msgspec.Struct, frozen=True):
     weight_version: str = ""
 
 
-class Server:
-    """One server behind one address. Holds no state but the address."""
+class _RankLoad(msgspec.Struct):
+    num_running_reqs: int
+    num_waiting_reqs: int
+    token_usage: float = 0.0
+    max_running_requests: int = 0
 
-    def __init__(self, url: str, transport: Transport) -> None:
+
+class _Loads(msgspec.Struct):
+    loads: list[_RankLoad]
+
+
+class Server:
+    """One server, or several behind one gateway.
+
+    Args:
+        url: where completions go.
+        transport: carries them, with the API key.
+        control: carries aborts, with the admin key; `transport` if None.
+
+    Attributes:
+        control_urls: where control calls go: the server itself, or every worker of a gateway once
+            `find_workers` has asked for them.
+        lost: tokens of completions that the server aborted, which came to nothing.
+    """
+
+    def __init__(self, url: str, transport: Transport, *, control: Transport | None = None) -> None:
         self.url = url
+        self.control_urls: tuple[str, ...] = (url,)
+        self.lost = Usage()
         self._transport = transport
+        self._control = control or transport
+
+    async def find_workers(self) -> tuple[str, ...]:
+        """Ask whether this is a gateway, and remember its workers; they get the control calls from now on.
+
+        Returns:
+            The workers' addresses; empty for a plain server.
+
+        Raises:
+            ServerError: see `workers_of`.
+        """
+        workers = await workers_of(self.url, self._transport)
+        self.control_urls = workers or (self.url,)
+        return workers
 
     async def complete(self, request: ChatRequest, *, timeout_s: float) -> Completion:
         """One chat completion of `request.n` samples.
 
-        Giving up on it, by cancelling the await or by the deadline, aborts it on the server.
+        Giving up on it, by cancelling the await or by the deadline, aborts it on the server: at once by its
+        id, and where the id does not reach SGLang (`n` above 1 gives every sample one of its own, and
+        sglang-router drops it) by the closed connection, which SGLang notices within 4 s.
 
         Raises:
             ServerError: see `Transport.post`; `BadReply` where the reply breaks the contract, and
-                `ServerRefused` (status 503) where the server aborted a sample, which is then no data.
+                `ServerRefused` (status 409) where the server aborted a sample, which is then no data.
         """
         rid = request.rid or uuid.uuid4().hex
         content = encode_request(msgspec.structs.replace(request, rid=rid))
         try:
             body = await self._transport.post(self.url, "/v1/chat/completions", content, timeout_s=timeout_s)
         except (asyncio.CancelledError, ServerTimeout):
-            self._transport.in_background(self.abort(rid))
+            self._control.in_background(self.abort(rid))
             raise
         try:
             completion = decode_reply(body, n=request.n, server=self.url)
@@ -57,29 +104,68 @@ class Server:
                 url=self.url,
             ) from None
         if any(sample.finish_reason == "abort" for sample in completion.samples):
-            raise ServerRefused(f"server {self.url} aborted a completion", url=self.url, status=503)
+            self.lost += completion.usage
+            raise ServerRefused(
+                f"server {self.url} aborted a completion",
+                url=self.url,
+                status=ABORTED_STATUS,
+                retry_after=0.0,
+            )
         return completion
 
     async def abort(self, rid: str) -> None:
-        """Ask the server to stop a request. A server that cannot be asked is left to notice by itself."""
-        with suppress(ServerError):
-            await self._transport.post(
-                self.url, "/abort_request", msgspec.json.encode({"rid": rid}), timeout_s=ABORT_TIMEOUT_S
-            )
+        """Ask the server, or each of a gateway's workers, to stop a request.
+
+        A server that cannot be asked is left to notice by itself.
+        """
+        body = msgspec.json.encode({"rid": rid})
+
+        async def ask(url: str) -> None:
+            with suppress(ServerError):
+                await self._control.post(url, "/abort_request", body, timeout_s=ABORT_TIMEOUT_S)
+
+        await asyncio.gather(*(ask(url) for url in self.control_urls))
 
     async def model_info(self, *, timeout_s: float = 15.0) -> ModelInfo:
-        """What it serves now, from GET /model_info."""
-        return await self._read("/model_info", ModelInfo, timeout_s)
+        """What it serves now.
 
-    async def loads(self, *, timeout_s: float = 15.0) -> dict[str, Any]:
-        """Its own account of load, from GET /v1/loads, as decoded JSON."""
-        return await self._read("/v1/loads", dict[str, Any], timeout_s)
+        Raises:
+            ServerError: it cannot be asked, or the workers of a gateway serve different things.
+        """
+        infos = await self._read_all("/model_info", ModelInfo, timeout_s)
+        if len(set(infos)) > 1:
+            said = ", ".join(
+                f"{url} serves {info.model_path} version {info.weight_version or 'unknown'}"
+                for url, info in zip(self.control_urls, infos, strict=True)
+            )
+            raise ServerError(f"the workers of {self.url} differ: {said}; reload them", url=self.url)
+        return infos[0]
 
-    async def _read(self, path: str, shape: type[T], timeout_s: float) -> T:
-        body = await self._transport.get(self.url, path, timeout_s=timeout_s)
+    async def loads(self, *, timeout_s: float = 15.0) -> Load:
+        """Its own account of load: the sum over its data-parallel ranks, and over a gateway's workers.
+
+        `kv_used` is that of the fullest, for it is the one that begins to retract requests.
+
+        Raises:
+            ServerError: it cannot be asked; `ServerRefused` with status 404 where it keeps no such account.
+        """
+        answers = await self._read_all("/v1/loads?include=core", _Loads, timeout_s)
+        ranks = [rank for answer in answers for rank in answer.loads]
+        if not ranks:
+            raise BadReply(f"server {self.url} answered /v1/loads with no load", url=self.url)
+        return Load(
+            running=sum(rank.num_running_reqs for rank in ranks),
+            waiting=sum(rank.num_waiting_reqs for rank in ranks),
+            kv_used=max(rank.token_usage for rank in ranks),
+            slots=sum(rank.max_running_requests for rank in ranks) or None,
+        )
+
+    async def _read_all(self, path: str, shape: type[T], timeout_s: float) -> list[T]:
+        return await asyncio.gather(*(self._read(url, path, shape, timeout_s) for url in self.control_urls))
+
+    async def _read(self, url: str, path: str, shape: type[T], timeout_s: float) -> T:
+        body = await self._transport.get(url, path, timeout_s=timeout_s)
         try:
             return msgspec.json.decode(body, type=shape)
         except msgspec.DecodeError as error:
-            raise BadReply(
-                f"server {self.url} answered {path} in an unexpected shape: {error}", url=self.url
-            ) from None
+            raise BadReply(f"server {url} answered {path} in an unexpected shape: {error}", url=url) from None
