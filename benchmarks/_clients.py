@@ -47,9 +47,9 @@ def conversation(number: int) -> tuple[Message, ...]:
     """Six messages, about 2,500 characters: instructions, an example, a question, a turn, its result."""
     schema = "\n".join(
         f"CREATE TABLE t{number}_{table} (id INT PRIMARY KEY, customer_id INT, total DECIMAL(10, 2), t TEXT);"
-        for table in range(14)
+        for table in range(19)
     )
-    rows = "\n".join(f"({row}, {row * number % 97}, {row * 3.5:.2f}, 'n{row}')" for row in range(14))
+    rows = "\n".join(f"({row}, {row * number % 97}, {row * 3.5:.2f}, 'n{row}')" for row in range(19))
     return (
         react.system_message(f"You work with a MySQL database.\n{schema}"),
         Message("user", "How many customers are there? Answer with one number."),
@@ -57,7 +57,7 @@ def conversation(number: int) -> tuple[Message, ...]:
         Message(
             "user", f"Observation: [({number},)]\nWhich customers spent most, and how much did they spend?"
         ),
-        Message("assistant", "Thought: I look at the orders first.\nAction: SELECT * FROM orders LIMIT 14"),
+        Message("assistant", "Thought: I look at the orders first.\nAction: SELECT * FROM orders LIMIT 19"),
         Message("user", f"Observation: {rows}"),
     )
 

@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import Coroutine, Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from functools import lru_cache
 from types import TracebackType
 from typing import Any, Self
 
@@ -87,10 +88,9 @@ class Transport:
         """One round trip. Another carrier, such as a simulated network, overrides this alone."""
         if self._session is None:
             raise RuntimeError("Transport is used outside its `async with` block")
-        timeout = aiohttp.ClientTimeout(total=timeout_s, sock_connect=min(CONNECT_TIMEOUT_S, timeout_s))
         try:
             async with self._session.request(
-                method, server + path, data=body, timeout=timeout, allow_redirects=False
+                method, server + path, data=body, timeout=_timeout(timeout_s), allow_redirects=False
             ) as reply:
                 content = await reply.read()
                 if 200 <= reply.status < 300:
@@ -108,6 +108,11 @@ class Transport:
             raise ServerUnreachable(
                 f"cannot reach server {server} ({type(error).__name__}); is it running?", url=server
             ) from None
+
+
+@lru_cache(maxsize=64)
+def _timeout(timeout_s: float) -> aiohttp.ClientTimeout:
+    return aiohttp.ClientTimeout(total=timeout_s, sock_connect=min(CONNECT_TIMEOUT_S, timeout_s))
 
 
 def _refusal(

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from rro_sdk.errors import BadReply, ConfigError, ServerRefused, ServerTimeout, ServerUnreachable
@@ -88,6 +90,45 @@ async def test_bounded_in_time() -> None:
     with pytest.raises(ServerUnreachable):
         await with_retries(call, RetrySettings(attempts=1000, total_s=0.0, first_wait_s=0.0))
     assert calls == 1
+
+
+async def test_the_first_try_counts_into_the_time() -> None:
+    loop = asyncio.get_running_loop()
+    calls = 0
+
+    async def call() -> None:
+        nonlocal calls
+        calls += 1
+        until = loop.time() + 0.02
+        while loop.time() < until:
+            await asyncio.sleep(0)
+        raise ServerUnreachable("gone")
+
+    with pytest.raises(ServerUnreachable):
+        await with_retries(call, RetrySettings(attempts=1000, total_s=0.01, first_wait_s=0.0))
+    assert calls == 1
+
+
+async def test_what_is_no_server_error_is_raised_as_it_comes_also_after_a_failure() -> None:
+    errors: list[Exception] = [ServerUnreachable("gone"), KeyError("bug")]
+
+    async def call() -> None:
+        raise errors.pop(0)
+
+    with pytest.raises(KeyError):
+        await with_retries(call, FAST)
+    assert not errors
+
+
+async def test_a_final_refusal_ends_it_also_after_a_failure() -> None:
+    errors: list[Exception] = [ServerRefused("busy", status=503), ServerRefused("wrong", status=400)]
+
+    async def call() -> None:
+        raise errors.pop(0)
+
+    with pytest.raises(ServerRefused, match="wrong"):
+        await with_retries(call, FAST)
+    assert not errors
 
 
 @pytest.mark.parametrize("settings", [{"attempts": 0}, {"total_s": -1}, {"first_wait_s": -1}])
