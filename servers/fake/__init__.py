@@ -9,9 +9,19 @@ Or as a program: `python -m servers.fake --port 30000`. What it answers is held 
 tests/integration/test_conformance.py.
 """
 
+from servers.fake.counters import Counters
 from servers.fake.server import FakeServer
-from servers.fake.settings import FakeSettings, Fault, FaultKind, Latency, Reply
-from servers.fake.state import Counters
+from servers.fake.settings import FakeSettings, Fault, FaultKind, Latency, Reply, Timed
 from servers.fake.text import seeded_reply
 
-__all__ = ["Counters", "FakeServer", "FakeSettings", "Fault", "FaultKind", "Latency", "Reply", "seeded_reply"]
+__all__ = [
+    "Counters",
+    "FakeServer",
+    "FakeSettings",
+    "Fault",
+    "FaultKind",
+    "Latency",
+    "Reply",
+    "Timed",
+    "seeded_reply",
+]

@@ -1,121 +1,141 @@
-"""What a fake server knows between requests: versions, who is running, the pause, the counters."""
+"""One fake server between requests: versions, pause, power, and the engine that does its work."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from functools import partial
 
-from servers.fake.settings import FakeSettings
-from servers.fake.text import CACHE_BLOCK, block_keys
-
-CACHE_BLOCKS = 200_000
-"""Keys kept before the pretended cache starts anew: some 20 MB."""
-
-
-@dataclass
-class Counters:
-    """What happened so far. Read it at any time; it belongs to the server."""
-
-    requests: int = 0
-    """Generation requests that arrived, faults included."""
-    completed: int = 0
-    samples: int = 0
-    prompt_tokens: int = 0
-    cached_tokens: int = 0
-    completion_tokens: int = 0
-    running: int = 0
-    waiting: int = 0
-    max_running: int = 0
-    aborted: int = 0
-    """Requests that ended through /abort_request, a pause with abort or an update."""
-    disconnected: int = 0
-    """Requests whose client went away before the reply."""
-    faults: int = 0
-    rejected: int = 0
-    """Requests answered 400 or 401."""
-
-
-@dataclass(frozen=True)
-class Span:
-    """Tokens [start, end) of a sample were made by this weight version."""
-
-    version: str
-    start: int
-    end: int
-
-
-@dataclass
-class Running:
-    """One request in flight."""
-
-    rid: str
-    aborted: asyncio.Event = field(default_factory=asyncio.Event)
+from servers.fake.counters import Counters
+from servers.fake.engine import Clock, Engine
+from servers.fake.prompts import Prompts
+from servers.fake.settings import SERVER_FAULTS, FakeSettings, Fault
 
 
 class FakeState:
-    """Belongs to one event loop."""
+    """Belongs to one event loop; `start` it there.
 
-    def __init__(self, settings: FakeSettings) -> None:
+    Args:
+        settings: how it behaves.
+        prompts: shared by servers of one process, so that a prompt is split once; its own if None.
+        on_power: told False when the server dies and True when it is back.
+    """
+
+    def __init__(
+        self,
+        settings: FakeSettings,
+        *,
+        prompts: Prompts | None = None,
+        on_power: Callable[[bool], None] = lambda up: None,
+    ) -> None:
         self.settings = settings
         self.counters = Counters()
-        self.model_path = settings.model_path
-        self.served_name = settings.served_name
-        self.weight_version = settings.weight_version
-        self.previous_version = settings.weight_version
-        self.slots = asyncio.Semaphore(settings.max_running_requests)
-        self.running: dict[int, Running] = {}
+        self.prompts = prompts or Prompts()
         self.resumed = asyncio.Event()
+        self.accepting = asyncio.Event()
+        """Clear while an update of the weights waits or works: as with SGLang's lock, it goes first."""
+        self.updating = asyncio.Lock()
+        self.up = True
+        self.engine: Engine
+        self.pause_mode: str | None
+        self._on_power = on_power
+        self._timers: list[asyncio.TimerHandle] = []
+        self._began = 0.0
+        self._as_new()
+
+    def start(self, clock: Clock) -> None:
+        """Begin: the time of timed faults counts from here.
+
+        Args:
+            clock: the event loop, or what stands in for it.
+        """
+        settings = self.settings
+        self._clock = clock
+        self._began = clock.time()
+        self.engine = Engine(
+            settings.latency,
+            settings.max_running_requests,
+            settings.max_total_tokens,
+            lambda: self.weight_version,
+            self.counters,
+            clock,
+        )
+        for timed in settings.timed_faults:
+            if timed.fault.kind in ("restart", "dead"):
+                when = self._began + timed.from_s
+                self._timers.append(clock.call_at(when, partial(self.befall, timed.fault)))
+
+    def stop(self) -> None:
+        """Let nothing that is scheduled happen any more, and give up what is in flight."""
+        for timer in self._timers:
+            timer.cancel()
+        self.engine.crash()
+
+    def _as_new(self) -> None:
+        self.model_path = self.settings.model_path
+        self.served_name = self.settings.served_name
+        self.weight_version = self.settings.weight_version
+        self.previous_version = self.settings.weight_version
+        self.pause_mode = None
+        self.resume_ignored = False
+        self.accepting.set()
         self.resumed.set()
-        self.paused = asyncio.Event()
-        self.pause_mode: str | None = None
-        self.idle = asyncio.Event()
-        self.idle.set()
-        self._cache: set[bytes] = set()
+
+    def next_fault(self) -> Fault | None:
+        """The fault of the generation request that arrives now; one of the whole server happens at once."""
+        self.counters.requests += 1
+        fault = self.settings.faults.get(self.counters.requests) or self._timed(server=False)
+        if fault is not None:
+            self.counters.faults += 1
+            if fault.kind in SERVER_FAULTS:
+                self.befall(fault)
+        return fault
+
+    def _timed(self, *, server: bool) -> Fault | None:
+        """What befalls requests, or the server, at this time."""
+        if not self.settings.timed_faults:
+            return None
+        since = self._clock.time() - self._began
+        for timed in self.settings.timed_faults:
+            if timed.from_s <= since < timed.until_s and (timed.fault.kind in SERVER_FAULTS) is server:
+                return timed.fault
+        return None
+
+    def befall(self, fault: Fault) -> None:
+        """A fault of the whole server."""
+        if fault.kind == "resume_ignored":
+            self.resume_ignored = True
+            return
+        self._as_new()
+        self.engine.crash()
+        if fault.kind == "dead" and self.up:
+            self.up = False
+            self._on_power(False)
+            self._timers.append(self._clock.call_at(self._clock.time() + fault.seconds, self._back))
+
+    def _back(self) -> None:
+        self.up = True
+        self._on_power(True)
 
     def set_version(self, version: str) -> None:
         if version != self.weight_version:
+            self.engine.mark_version(self.weight_version)
             self.previous_version = self.weight_version
         self.weight_version = version
 
     def pause(self, mode: str) -> None:
         self.pause_mode = mode
         self.resumed.clear()
-        self.paused.set()
         if mode == "abort":
-            self.abort(None)
+            self.engine.abort(None)
+        self.engine.freeze()
+        if mode == "retract":
+            self.engine.retract()
 
     def resume(self) -> None:
+        timed = self._timed(server=True)
+        if self.resume_ignored or (timed is not None and timed.kind == "resume_ignored"):
+            return
         self.pause_mode = None
-        self.paused.clear()
+        self.engine.thaw()
         self.resumed.set()
-
-    def abort(self, rid: str | None) -> None:
-        """End the request of this id, or every one."""
-        for running in self.running.values():
-            if rid is None or running.rid == rid:
-                running.aborted.set()
-
-    def enter(self, running: Running) -> None:
-        self.running[id(running)] = running
-        self.counters.waiting += 1
-        self.idle.clear()
-
-    def leave(self, running: Running) -> None:
-        del self.running[id(running)]
-        if not self.running:
-            self.idle.set()
-
-    def cached(self, tokens: Sequence[str]) -> int:
-        """How much of a prompt was seen before; it is from now on. At least one token is always computed."""
-        keys = block_keys(tokens)
-        known = 0
-        while known < len(keys) and keys[known] in self._cache:
-            known += 1
-        if len(self._cache) > CACHE_BLOCKS:
-            self._cache.clear()
-        self._cache.update(keys)
-        return min(known * CACHE_BLOCK, len(tokens) - 1)
-
-    def flush(self) -> None:
-        self._cache.clear()

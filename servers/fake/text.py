@@ -18,19 +18,10 @@ _WORDS = re.findall(
     "then because answer query each value more less next check final result",
 )
 
-CACHE_BLOCK = 16
-"""Tokens that the pretended prefix cache matches at once."""
-
 
 def tokens_of(text: str) -> list[str]:
     """Split a text so that the pieces joined give it back."""
     return _TOKEN.findall(text)
-
-
-def prompt_of(messages: Sequence[Mapping[str, Any]]) -> str:
-    """The chat template: one line of role, then the content."""
-    turns = [f"<|{message.get('role')}|>\n{_content(message.get('content'))}\n" for message in messages]
-    return "".join(turns) + "<|assistant|>\n"
 
 
 def seeded_reply(messages: Sequence[Mapping[str, Any]], seed: int | None, index: int) -> str:
@@ -71,20 +62,3 @@ def cut(text: str, stop: Sequence[str], max_tokens: int | None) -> Sample:
 def partial(sample: Sample, tokens: int) -> Sample:
     """What there is of a sample that was aborted after `tokens` tokens."""
     return Sample("".join(tokens_of(sample.text)[:tokens]), min(tokens, sample.tokens), "abort")
-
-
-def block_keys(tokens: Sequence[str]) -> list[bytes]:
-    """A key for every whole block of the prompt that also stands for all before it."""
-    keys: list[bytes] = []
-    before = b""
-    for start in range(0, len(tokens) - CACHE_BLOCK + 1, CACHE_BLOCK):
-        block = "\x00".join(tokens[start : start + CACHE_BLOCK]).encode()
-        before = hashlib.blake2b(before + block, digest_size=16).digest()
-        keys.append(before)
-    return keys
-
-
-def _content(content: object) -> str:
-    if isinstance(content, list):  # the API also takes a list of typed parts
-        return "".join(str(part.get("text", "")) for part in content if isinstance(part, dict))
-    return str(content)

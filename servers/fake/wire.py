@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import time
 import uuid
 from collections.abc import Mapping
 from typing import Any
 
-from servers.fake.generation import Ask, Generated
-from servers.fake.text import prompt_of, tokens_of
+import msgspec
+
+from servers.fake.counters import Counters
+from servers.fake.engine import Engine
+from servers.fake.jobs import Ask, Generated
+from servers.fake.prompts import Prefix, Prompts
+from servers.fake.settings import FakeSettings
+from servers.fake.text import tokens_of
 
 
 class BadRequestError(Exception):
@@ -23,15 +28,15 @@ class BadRequestError(Exception):
 def parse_object(body: bytes) -> dict[str, Any]:
     """A JSON object, or BadRequestError."""
     try:
-        found = json.loads(body)
-    except ValueError:
+        found = msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError):
         raise BadRequestError("1 validation error: JSON decode error", "Bad Request") from None
     if not isinstance(found, dict):
         raise BadRequestError("1 validation error: Input should be an object", "Bad Request")
     return found
 
 
-def parse_chat(body: Mapping[str, Any], context_length: int) -> Ask:
+def parse_chat(body: Mapping[str, Any], context_length: int, prompts: Prompts) -> Ask:
     messages = body.get("messages")
     if not isinstance(messages, list) or not all(isinstance(m, dict) and "role" in m for m in messages):
         raise BadRequestError("1 validation error: messages: Field required", "Bad Request")
@@ -42,7 +47,7 @@ def parse_chat(body: Mapping[str, Any], context_length: int) -> Ask:
     limit = body.get("max_completion_tokens", body.get("max_tokens"))
     return _ask(
         messages,
-        prompt_of(messages),
+        prompts.of_messages(messages),
         n=body.get("n"),
         seed=body.get("seed"),
         stop=body.get("stop"),
@@ -52,7 +57,7 @@ def parse_chat(body: Mapping[str, Any], context_length: int) -> Ask:
     )
 
 
-def parse_generate(body: Mapping[str, Any], context_length: int) -> Ask:
+def parse_generate(body: Mapping[str, Any], context_length: int, prompts: Prompts) -> Ask:
     text, ids = body.get("text"), body.get("input_ids")
     if text is None and ids is None:
         raise BadRequestError("Either text, input_ids or input_embeds should be provided.")
@@ -64,7 +69,7 @@ def parse_generate(body: Mapping[str, Any], context_length: int) -> Ask:
     params = body.get("sampling_params") or {}
     return _ask(
         [{"role": "user", "content": prompt}],
-        prompt,
+        prompts.of_text(prompt),
         n=params.get("n"),
         seed=params.get("sampling_seed"),
         stop=params.get("stop"),
@@ -76,7 +81,7 @@ def parse_generate(body: Mapping[str, Any], context_length: int) -> Ask:
 
 def _ask(
     messages: list[Any],
-    prompt: str,
+    prompt: Prefix,
     *,
     n: object,
     seed: object,
@@ -93,7 +98,7 @@ def _ask(
     if max_tokens is not None:
         if not isinstance(max_tokens, int) or max_tokens < 0:
             raise BadRequestError(f"max_new_tokens must be at least 0, got {max_tokens}.")
-        total = len(tokens_of(prompt)) + max_tokens
+        total = prompt.tokens + max_tokens
         if total > context_length:
             raise BadRequestError(
                 "Requested token count exceeds the model's maximum context length of"
@@ -169,3 +174,42 @@ def _spans(generated: Generated) -> list[dict[str, Any]]:
 
 def openai_error(message: str, kind: str, code: int) -> dict[str, Any]:
     return {"object": "error", "message": message, "type": kind, "param": None, "code": code}
+
+
+def load_of(settings: FakeSettings, counters: Counters, engine: Engine) -> dict[str, Any]:
+    """One entry of /v1/loads with the sections that SGLang fills for a plain server.
+
+    `num_used_tokens` is what running sequences hold; where no room is set, the room told is that of
+    `max_running_requests` sequences of the longest context.
+    """
+    room = settings.max_total_tokens or settings.max_running_requests * settings.context_length
+    used = engine.cache.used
+    uncached, waiting = engine.waiting_tokens
+    meter = engine.read_meter()
+    return {
+        "timestamp": time.time(),
+        "dp_rank": 0,
+        "num_running_reqs": counters.running,
+        "num_waiting_reqs": counters.waiting,
+        "num_waiting_uncached_tokens": uncached,
+        "num_used_tokens": used,
+        "num_total_tokens": used + waiting,
+        "num_active_tokens": used + waiting,
+        "num_prealloc_ready_tokens": 0,
+        "max_total_num_tokens": room,
+        "max_running_requests": settings.max_running_requests,
+        "token_usage": round(used / room, 4),
+        "gen_throughput": round(meter.decode_tokens / meter.decode_s, 2) if meter.decode_s else 0.0,
+        "cache_hit_rate": round(counters.cached_tokens / max(1, counters.prompt_tokens), 4),
+        "utilization": 0.0,  # SGLang's own stays at 0 too
+        "total_prefill_uncached_tokens": counters.prompt_tokens - counters.cached_tokens,
+        "total_prefill_busy_us": round(meter.prefill_s * 1e6),
+        "decode_moments": None,
+        "queues": {
+            "waiting": counters.waiting,
+            "grammar": 0,
+            "paused": 0,
+            "retracted": 0,
+            "prealloc_ready": 0,
+        },
+    }

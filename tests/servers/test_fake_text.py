@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from servers.fake.auth import allowed
-from servers.fake.text import block_keys, cut, partial, seeded_reply, tokens_of
+from servers.fake.text import cut, partial, seeded_reply, tokens_of
 
 texts = st.text(alphabet="ab ,\nFé", max_size=60)
 
@@ -35,13 +35,6 @@ def test_partial(text: str, done: int) -> None:
     assert text.startswith(got.text)
     assert got.tokens == min(done, sample.tokens)
     assert got.reason == "abort"
-
-
-@given(st.lists(st.sampled_from("abc"), max_size=80), st.lists(st.sampled_from("abc"), max_size=80))
-def test_block_keys_stand_for_the_whole_prefix(left: list[str], right: list[str]) -> None:
-    for index, (a, b) in enumerate(zip(block_keys(left), block_keys(right), strict=False)):
-        end = (index + 1) * 16
-        assert (a == b) == (left[:end] == right[:end])
 
 
 @given(st.none() | st.integers(), st.integers(0, 5))
