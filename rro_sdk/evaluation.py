@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import msgspec
 
+from rro_sdk._concurrency import all_of
 from rro_sdk._numbers import exact_mean
 from rro_sdk.draws import DrawKey
 from rro_sdk.envs.base import Environment
@@ -57,12 +58,7 @@ async def evaluate(
             finally:
                 await start.episode.close()
 
-    try:
-        async with asyncio.TaskGroup() as group:
-            running = [group.create_task(play(task)) for task in tasks]
-    except BaseExceptionGroup as errors:
-        raise errors.exceptions[0] from None
-    outcomes = [job.result().outcome for job in running]
+    outcomes = [trajectory.outcome for trajectory in await all_of(play(task) for task in tasks)]
     return Evaluation(
         tasks=len(tasks),
         mean_outcome=exact_mean(outcomes),

@@ -1,14 +1,20 @@
 """One task, explored step by step under a method (Algorithm 1's two loops).
 
-The order of things at a step: the trajectory's own action where the method keeps it apart, then
-candidates one by one, each judged before the next is drawn; then the pair; then the trajectory goes on.
+The order of things at a step: the trajectory's own action where the method keeps it apart, and the
+candidates that the method always draws, all at once; then candidates one by one, each judged before the
+next is drawn; then the pair; then the trajectory goes on. What is decided does not depend on what ran at the
+same time.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+import asyncio
+from collections import deque
+from collections.abc import AsyncGenerator, Coroutine, Sequence
 from dataclasses import dataclass
+from typing import Any, TypeVar
 
+from rro_sdk._concurrency import all_of
 from rro_sdk.draws import BASELINE_STEP, DrawKey
 from rro_sdk.errors import ServerError
 from rro_sdk.methods.base import Method, StepView, Stop, advance
@@ -22,11 +28,15 @@ from rro_sdk.types import (
     Estimate,
     Event,
     PairChoice,
+    Step,
     StepOutcome,
     StepRecord,
     Task,
     TaskEnd,
 )
+
+A = TypeVar("A")
+B = TypeVar("B")
 
 MAX_REDRAWS = 5
 """Steps drawn again because the weights changed under them, before the task is set aside. A reload
@@ -34,10 +44,10 @@ comes once an iteration, so a step that sees more than a few is a server flappin
 
 
 @dataclass(slots=True)
-class _Drawn:
-    """A candidate with the prefix that it leads to; the episode lives as long as the step."""
+class _Branch:
+    """A candidate's turn and the prefix that it leads to; the episode lives as long as the step."""
 
-    candidate: Candidate
+    turn: Step
     prefix: Prefix
 
 
@@ -61,46 +71,43 @@ class TaskExplorer:
             RROError: a fault of the servers or the environment that outlived its retries.
         """
         prefix = await self._actor.start(self._task)
-        held: list[_Drawn] = []
+        branches: dict[int, _Branch] = {}
         try:
             step, redraws = 1, 0
-            cost = Cost()
-            baseline = await self._baseline(prefix, step, cost)
-            versions = cost.weight_versions
-            yield self._baseline_event(step, baseline, cost)
+            baseline: Estimate | None = None
+            versions: set[str] = set()
             while True:
-                cost = Cost()
-                view, outcome = await self._explore_step(prefix, baseline, step, cost, held)
-                seen = versions | cost.weight_versions
-                if len(seen) > 1:  # rule 8: one policy version a step
-                    await _close(held)
-                    yield Discarded(self._task.id, step, tuple(sorted(seen)), cost.usage)
+                base_cost, cost = Cost(weight_versions=versions), Cost()
+                needs_baseline = baseline is None
+                view, outcome = await self._explore_step(prefix, baseline, step, base_cost, cost, branches)
+                if needs_baseline:
+                    yield Baseline(self._task.id, step, view.baseline, base_cost.usage, base_cost.turns)
+                versions = base_cost.weight_versions | cost.weight_versions
+                if len(versions) > 1:  # rule 8: one policy version a step
+                    await _close(branches)
+                    yield Discarded(self._task.id, step, tuple(sorted(versions)), cost.usage)
                     redraws += 1
                     if redraws > MAX_REDRAWS:
                         raise ServerError(
                             f"step {step} of task {self._task.id} saw two weight versions {redraws} times"
-                            f" ({', '.join(sorted(seen))}); do all servers serve one version?"
+                            f" ({', '.join(sorted(versions))}); do all servers serve one version?"
                         )
-                    cost = Cost()
-                    baseline = await self._baseline(prefix, step, cost)
-                    versions = cost.weight_versions
-                    yield self._baseline_event(step, baseline, cost)
+                    baseline, versions = None, set()
                     continue
                 went_on = advance(view, self._method.prefix)
-                yield self._record(prefix, view, outcome, went_on, step, next(iter(seen), ""), cost)
+                yield self._record(prefix, view, outcome, went_on, step, next(iter(versions), ""), cost)
                 if went_on.observation.outcome is not None:
                     yield TaskEnd(
                         self._task.id, step, went_on.observation.outcome, went_on.observation.truncated
                     )
                     return
                 await prefix.episode.close()
-                prefix = next(item.prefix for item in held if item.candidate.index == went_on.index)
-                held[:] = [item for item in held if item.prefix is not prefix]
-                await _close(held)
-                baseline, versions, step = went_on.estimate, seen, step + 1
+                prefix = branches.pop(went_on.index).prefix
+                await _close(branches)
+                baseline, step = went_on.estimate, step + 1
         finally:
             await prefix.episode.close()
-            await _close(held)
+            await _close(branches)
 
     def _record(
         self,
@@ -129,72 +136,120 @@ class TaskExplorer:
             prefix_action=view.prefix_action,
         )
 
+    async def _explore_step(
+        self,
+        prefix: Prefix,
+        baseline: Estimate | None,
+        step: int,
+        base_cost: Cost,
+        cost: Cost,
+        branches: dict[int, _Branch],
+    ) -> tuple[StepView, StepOutcome]:
+        """Draw until the method stops. The caller closes `branches`.
+
+        Args:
+            baseline: process reward of the prefix, where it is known already.
+            base_cost: what estimating it costs, otherwise.
+        """
+        certain = [PREFIX_ACTION] if self._method.keep_prefix_action else []
+        certain.extend(range(self._method.min_candidates))
+        if baseline is None:
+            reward, first = await _both(
+                self._baseline(prefix, step, base_cost),
+                self._draw(prefix, step, certain, (), cost, branches),
+            )
+        else:
+            reward, first = baseline, await self._draw(prefix, step, certain, (), cost, branches)
+        own = first.pop(0) if self._method.keep_prefix_action else None
+        ahead, candidates = deque(first), list[Candidate]()
+        while True:
+            view = StepView(reward, tuple(candidates), own)
+            decision = self._method.decide(view)
+            if isinstance(decision, Stop):
+                return view, decision.outcome
+            if not ahead:
+                ahead.extend(await self._draw(prefix, step, [len(candidates)], candidates, cost, branches))
+            candidates.append(ahead.popleft())
+
     async def _baseline(self, prefix: Prefix, step: int, cost: Cost) -> Estimate:
         # Keyed under the step before the one it serves: the bare task's is step 0 (rule 1).
         key = DrawKey(self._seed, self._task.id, step=BASELINE_STEP + step - 1)
         return await estimate(self._actor, prefix, self._method.rollouts, key, cost)
 
-    def _baseline_event(self, step: int, baseline: Estimate, cost: Cost) -> Baseline:
-        return Baseline(self._task.id, step, baseline, cost.usage, cost.turns)
-
-    async def _explore_step(
-        self, prefix: Prefix, baseline: Estimate, step: int, cost: Cost, held: list[_Drawn]
-    ) -> tuple[StepView, StepOutcome]:
-        """Draw until the method stops. What is drawn goes to `held`, which the caller closes."""
-        own: Candidate | None = None
-        if self._method.keep_prefix_action:
-            item = await self._draw(prefix, step, PREFIX_ACTION, (), cost)
-            held.append(item)
-            own = item.candidate
-        candidates: tuple[Candidate, ...] = ()
-        while True:
-            view = StepView(baseline, candidates, own)
-            decision = self._method.decide(view)
-            if isinstance(decision, Stop):
-                return view, decision.outcome
-            item = await self._draw(prefix, step, len(candidates), candidates, cost)
-            held.append(item)
-            candidates = (*candidates, item.candidate)
-
     async def _draw(
-        self, prefix: Prefix, step: int, index: int, earlier: tuple[Candidate, ...], cost: Cost
-    ) -> _Drawn:
-        """One candidate: act, run, estimate (rules 2 and 9)."""
+        self,
+        prefix: Prefix,
+        step: int,
+        indices: Sequence[int],
+        earlier: Sequence[Candidate],
+        cost: Cost,
+        branches: dict[int, _Branch],
+    ) -> list[Candidate]:
+        """Candidates of one step, at once: act, run, estimate (rules 2 and 9)."""
+        drawn = await all_of(self._branch(prefix, step, index, cost, branches) for index in indices)
+        # Whose equal is whose goes by the order of the draw, not of the replies. The trajectory's own
+        # action is no candidate, so none takes its estimate.
+        texts = {candidate.index: _text(candidate) for candidate in earlier}
+        twins: dict[int, int] = {}
+        for index, branch in zip(indices, drawn, strict=True):
+            text = _text(branch.turn)
+            twin = next((other for other, seen in texts.items() if seen == text), None)
+            if twin is not None:
+                twins[index] = twin
+            if index != PREFIX_ACTION:
+                texts[index] = text
+        values: dict[int, Estimate] = {candidate.index: candidate.estimate for candidate in earlier}
+
+        async def judge(index: int, branch: _Branch) -> None:
+            if (outcome := branch.turn.observation.outcome) is not None:
+                values[index] = Estimate((outcome,), terminal=True)
+            elif index not in twins or self._method.reestimate_duplicates:
+                key = DrawKey(self._seed, self._task.id, step=step, candidate=index)
+                values[index] = await estimate(self._actor, branch.prefix, self._method.rollouts, key, cost)
+
+        await all_of(judge(index, branch) for index, branch in zip(indices, drawn, strict=True))
+        return [
+            Candidate(
+                index=index,
+                action=branch.turn.action,
+                observation=branch.turn.observation,
+                estimate=values[index] if index in values else values[twins[index]],
+                duplicate_of=twins.get(index),
+            )
+            for index, branch in zip(indices, drawn, strict=True)
+        ]
+
+    async def _branch(
+        self, prefix: Prefix, step: int, index: int, cost: Cost, branches: dict[int, _Branch]
+    ) -> _Branch:
+        """Draw one action and run it in an episode of its own."""
         key = DrawKey(self._seed, self._task.id, step=step, candidate=index)
         episode = await prefix.episode.fork()
         try:
             turn = await self._actor.take_turn(
                 episode, prefix.messages, prefix.turns, key.at_turn(prefix.turns + 1), cost
             )
-            after = Prefix(self._actor.extend(prefix.messages, turn), episode, prefix.turns + 1)
-            twin = next(
-                (
-                    candidate
-                    for candidate in earlier
-                    if candidate.action.text == turn.action.text
-                    and candidate.observation.text == turn.observation.text
-                ),
-                None,
-            )
-            if turn.observation.outcome is not None:
-                value = Estimate((turn.observation.outcome,), terminal=True)
-            elif twin is not None and not self._method.reestimate_duplicates:
-                value = twin.estimate
-            else:
-                value = await estimate(self._actor, after, self._method.rollouts, key, cost)
         except BaseException:
             await episode.close()
             raise
-        candidate = Candidate(
-            index=index,
-            action=turn.action,
-            observation=turn.observation,
-            estimate=value,
-            duplicate_of=twin.index if twin is not None else None,
-        )
-        return _Drawn(candidate, after)
+        after = Prefix(self._actor.extend(prefix.messages, turn), episode, prefix.turns + 1)
+        branches[index] = _Branch(turn, after)
+        return branches[index]
 
 
-async def _close(held: list[_Drawn]) -> None:
-    while held:
-        await held.pop().prefix.episode.close()
+def _text(turn: Step | Candidate) -> tuple[str, str]:
+    return turn.action.text, turn.observation.text
+
+
+async def _both(first: Coroutine[Any, Any, A], second: Coroutine[Any, Any, B]) -> tuple[A, B]:
+    try:
+        async with asyncio.TaskGroup() as group:
+            one, two = group.create_task(first), group.create_task(second)
+    except BaseExceptionGroup as errors:
+        raise errors.exceptions[0] from None
+    return one.result(), two.result()
+
+
+async def _close(branches: dict[int, _Branch]) -> None:
+    while branches:
+        await branches.popitem()[1].prefix.episode.close()

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-
+from rro_sdk._concurrency import all_of
 from rro_sdk.draws import DrawKey
 from rro_sdk.rollout import Actor, Cost, Prefix
 from rro_sdk.types import Estimate
@@ -17,12 +16,5 @@ async def estimate(actor: Actor, prefix: Prefix, rollouts: int, key: DrawKey, co
     Raises:
         RROError: a rollout could not be finished for a fault of the servers or the environment.
     """
-    try:
-        async with asyncio.TaskGroup() as group:
-            running = [
-                group.create_task(actor.roll_out(prefix, key.with_rollout(index), cost))
-                for index in range(rollouts)
-            ]
-    except BaseExceptionGroup as errors:
-        raise errors.exceptions[0] from None  # the siblings were cancelled because of this one
-    return Estimate(outcomes=tuple(task.result().outcome for task in running))
+    rollouts_of = (actor.roll_out(prefix, key.with_rollout(index), cost) for index in range(rollouts))
+    return Estimate(outcomes=tuple(trajectory.outcome for trajectory in await all_of(rollouts_of)))

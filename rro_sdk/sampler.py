@@ -1,8 +1,8 @@
 """Runs many tasks at once: the front door of the SDK.
 
 Roles: a `Sampler` owns the fleet, the journal and the running totals for one `async with` block. Each call
-of `events` starts `tasks_in_flight` workers; each worker explores one task at a time; their events meet in
-one bounded queue, and are recorded before they are handed to the caller.
+of `events` explores as many tasks at once as keep the servers busy; their events meet in one bounded queue,
+and are recorded before they are handed to the caller.
 """
 
 from __future__ import annotations
@@ -35,6 +35,16 @@ from rro_sdk.types import Event, PreferencePair, StepRecord, Task, TaskFailed
 
 PAIRS_NAME = "pairs.jsonl"
 
+ADMIT_S = 0.25
+"""How soon a raised limit of the servers lets more tasks in; limits move once a second."""
+
+TASKS_PER_PLACE = 2.0
+"""Tasks in flight times m, over the requests that the servers take at once. A task waits for the slowest of
+its m rollouts at every candidate, so on average about half of them are under way."""
+
+QUEUED = 256
+"""Events that may wait for a slow caller before exploration waits too."""
+
 
 class Sampler:
     """Explores tasks under a method and yields preference pairs.
@@ -48,8 +58,7 @@ class Sampler:
         seed: seed of every draw (rule 10).
         sampling: how actions are drawn; for `servers` only.
         fleet: how servers are used; for `servers` only.
-        tasks_in_flight: tasks explored at once. By default half as many again as fill the servers, since
-            a task waits for the slowest of its rollouts at every candidate.
+        tasks_in_flight: tasks explored at once; by default as many as keep the servers busy.
         max_failed_tasks: raise when more than this many tasks had to be set aside; None never does,
             unless every task was.
 
@@ -89,7 +98,7 @@ class Sampler:
         self.fleet = Fleet(servers, fleet) if servers else None
         self._policy = policy
         self._max_failed = max_failed_tasks
-        self._workers = tasks_in_flight or self._default_workers()
+        self._tasks_in_flight = tasks_in_flight
         self._infos: dict[str, ModelInfo] = {}
         self._journal: Journal | None = None
         self._seen: set[str] = set()
@@ -154,7 +163,7 @@ class Sampler:
         if self.run_dir is not None and self._journal is None:
             self._journal = Journal.create(self.run_dir, self._header())
 
-        queue: asyncio.Queue[Event | None] = asyncio.Queue(maxsize=2 * self._workers)
+        queue: asyncio.Queue[Event | None] = asyncio.Queue(maxsize=QUEUED)
         failures: list[RROError] = []
 
         async def explore(task: Task) -> None:
@@ -167,19 +176,18 @@ class Sampler:
                 failures.append(error)
                 await queue.put(TaskFailed(task.id, f"{type(error).__name__}: {error}"))
 
-        async def work(task: Task | None) -> None:
-            while task is not None:
-                await explore(task)
-                task = next(pending, None)
-
         async def run() -> None:
+            running: set[asyncio.Task[None]] = set()
+            task: Task | None = first
             try:
                 async with asyncio.TaskGroup() as group:
-                    for number in range(self._workers):
-                        task = first if number == 0 else next(pending, None)
-                        if task is None:
-                            break
-                        group.create_task(work(task))
+                    while task is not None or running:
+                        while task is not None and len(running) < self._most_tasks():
+                            running.add(group.create_task(explore(task)))
+                            task = next(pending, None)
+                        _, running = await asyncio.wait(
+                            running, timeout=ADMIT_S, return_when=asyncio.FIRST_COMPLETED
+                        )
             except BaseExceptionGroup as errors:
                 raise errors.exceptions[0] from None
             finally:
@@ -215,11 +223,13 @@ class Sampler:
             self._seen.add(task.id)
             yield task
 
-    def _default_workers(self) -> int:
+    def _most_tasks(self) -> int:
+        if self._tasks_in_flight is not None:
+            return self._tasks_in_flight
         if self.fleet is None:
             return 16
-        slots = self.fleet.settings.concurrency * len(self.fleet.urls)
-        return max(1, math.ceil(1.5 * slots / self.method.rollouts))
+        places = sum(self.fleet.limits.values())
+        return max(1, math.ceil(TASKS_PER_PLACE * places / self.method.rollouts))
 
     def _header(self) -> RunHeader:
         return RunHeader(

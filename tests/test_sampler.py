@@ -200,7 +200,7 @@ async def test_tasks_in_flight_are_bounded_and_tasks_are_read_as_needed() -> Non
             assert taken <= 5
             policy.gate.set()
             await run
-    assert policy.peak == 4
+        assert policy.peak == 2 * 4, "a baseline of one rollout and one candidate for each of four tasks"
 
 
 async def test_breaking_off_stops_every_worker_and_closes_every_episode(tmp_path: Path) -> None:

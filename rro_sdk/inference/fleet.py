@@ -1,28 +1,47 @@
 """Many servers as one: who gets a request, how many at once, what happens when one fails.
 
-Roles: `_Slot` is one server with its limit and its health; `Fleet` owns the slots for the length of
-one `async with` block and is the only thing that chooses between them.
+Roles: a `Slot` is one server with its limit and whether it may be asked; a watcher task per slot looks at
+its load and brings it back when it recovers; `Fleet` owns them for the length of one `async with` block
+and is the only thing that chooses between them. What it chooses by is in `routing.py` and `limit.py`.
 """
 
 from __future__ import annotations
 
 import asyncio
-import hashlib
-from collections import deque
-from collections.abc import Sequence
-from contextlib import AsyncExitStack
+from collections import OrderedDict, deque
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Self
 
-from asyncio_throttle import Throttler
-
 from rro_sdk.errors import ConfigError, ServerError, ServerRefused, ServerTimeout, ServerUnreachable
 from rro_sdk.inference.address import normalise_all
+from rro_sdk.inference.limit import FixedLimit, LatencyLimit, LoadLimit
 from rro_sdk.inference.retry import RetrySettings, with_retries
+from rro_sdk.inference.routing import choose, common_version, least_loaded, preference
 from rro_sdk.inference.server import ModelInfo, Server
+from rro_sdk.inference.slot import REST_S, Control, Slot
 from rro_sdk.inference.transport import Transport
 from rro_sdk.inference.wire import ChatRequest, Completion
+
+LOOK_S = 1.0
+"""Between two looks at a server that works: a dead one is found within this, a limit grows at this pace."""
+
+LOOK_TIMEOUT_S = 15.0
+"""A look is answered between two batches; a contended CPU server takes seconds for one."""
+
+MISSES = 2
+"""Looks without an answer in time before a server counts as hung. One may be a long prefill."""
+
+FAILURES = 3
+"""Calls in a row that fail before a server rests although it answers: fewer may be one bad moment."""
+
+WINDOW = 4
+"""Requests per unit of limit in a window of `LatencyLimit`: enough for the mean to settle."""
+
+REMEMBERED = 4096
+"""Prefixes whose order of servers is kept; one costs a hash per server to make again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,54 +49,46 @@ class FleetSettings:
     """How servers are used.
 
     Attributes:
-        concurrency: requests in flight per server. 32 is where a small model on CPU stops gaining
-            and the `--max-running-requests` of our own launch.
+        concurrency: requests in flight per server; None lets each server's own queue decide.
+        highest_concurrency: where None may go at most.
         request_timeout_s: deadline of one completion. A contended CPU server needs minutes.
-        rest_s: seconds for which a server that failed is asked only if every other one failed too.
+        outage_s: how long a call waits while no server can be asked.
         requests_per_second: cap per server for servers shared with others; None for no cap.
         api_key: bearer token of the servers.
         retry: bounds on trying again.
     """
 
-    concurrency: int = 32
+    concurrency: int | None = None
+    highest_concurrency: int = 1024
     request_timeout_s: float = 300.0
-    rest_s: float = 5.0
+    outage_s: float = 300.0
     requests_per_second: float | None = None
     api_key: str | None = field(default=None, repr=False)
     retry: RetrySettings = field(default_factory=RetrySettings)
 
     def __post_init__(self) -> None:
-        if self.concurrency < 1:
-            raise ConfigError(f"fleet concurrency must be at least 1, not {self.concurrency}")
-        if self.request_timeout_s <= 0:
-            raise ConfigError(f"fleet request_timeout_s must be above 0, not {self.request_timeout_s}")
+        for name in ("concurrency", "highest_concurrency"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise ConfigError(f"fleet {name} must be at least 1, not {value}")
+        for name in ("request_timeout_s", "outage_s"):
+            if getattr(self, name) <= 0:
+                raise ConfigError(f"fleet {name} must be above 0, not {getattr(self, name)}")
         if self.requests_per_second is not None and self.requests_per_second <= 0:
             raise ConfigError(f"requests_per_second must be above 0, not {self.requests_per_second}")
 
-
-class _Slot:
-    """One server, the room that it has left and when it may be asked again."""
-
-    def __init__(self, server: Server, settings: FleetSettings) -> None:
-        self.server = server
-        self.limit = settings.concurrency
-        self.active = 0
-        self.rests_until = 0.0
-        # asyncio-throttle polls, so waiters hold a place in `active`: at most `concurrency` of them poll.
-        self.throttle = (
-            Throttler(rate_limit=max(1, round(settings.requests_per_second)), period=1.0)
-            if settings.requests_per_second and settings.requests_per_second >= 1
-            else Throttler(rate_limit=1, period=1.0 / settings.requests_per_second)
-            if settings.requests_per_second
-            else None
-        )
+    def control(self) -> Control:
+        """What sets the limit of one server, at its start."""
+        if self.concurrency is not None:
+            return FixedLimit(self.concurrency)
+        return LoadLimit(highest=self.highest_concurrency)
 
 
 class Fleet:
     """A set of servers that serve the same model.
 
     All calls with one `affinity` go to one server while it has room, so that they share its prefix
-    cache; with no room there, the server with most room takes the call.
+    cache; without, they spill to the next in that prefix's order (`routing.py`).
 
     Args:
         servers: URLs such as http://127.0.0.1:30000.
@@ -99,13 +110,22 @@ class Fleet:
         self._transport = transport or Transport(api_key=self.settings.api_key)
         self.urls = normalise_all(servers)
         self.retries = 0
+        self.weight_version = ""
         self._stack = AsyncExitStack()
-        self._slots: list[_Slot] = []
+        self._slots: list[Slot] = []
+        self._active = 0
         self._waiting: deque[asyncio.Future[None]] = deque()
+        self._orders: OrderedDict[str, tuple[Slot, ...]] = OrderedDict()
 
     async def __aenter__(self) -> Self:
         transport = await self._stack.enter_async_context(self._transport)
-        self._slots = [_Slot(Server(url, transport), self.settings) for url in self.urls]
+        self._slots = [
+            Slot(Server(url, transport), self.settings.control(), self.settings.requests_per_second)
+            for url in self.urls
+        ]
+        tasks = [asyncio.create_task(self._watch(slot)) for slot in self._slots]
+        tasks += [asyncio.create_task(slot.gate.run()) for slot in self._slots if slot.gate is not None]
+        self._stack.push_async_callback(_end, tasks)
         return self
 
     async def __aexit__(
@@ -119,7 +139,17 @@ class Fleet:
     @property
     def in_flight(self) -> int:
         """Requests that hold a place on some server now."""
-        return sum(slot.active for slot in self._slots)
+        return self._active
+
+    @property
+    def limits(self) -> dict[str, int]:
+        """Requests that each server gets at once now, by URL; those that are out get none."""
+        return {slot.server.url: slot.limit if slot.why is None else 0 for slot in self._slots}
+
+    @property
+    def out(self) -> dict[str, str]:
+        """Servers that get no requests now and why, by URL."""
+        return {slot.server.url: slot.why for slot in self._slots if slot.why is not None}
 
     async def check(self) -> dict[str, ModelInfo]:
         """Ask every server what it serves, before any work is given out.
@@ -139,7 +169,34 @@ class Fleet:
                 for url, info in found.items()
             )
             raise ConfigError(f"the servers differ: {said}; reload them to one checkpoint first")
+        self.weight_version = infos[0].weight_version
+        for slot in self._slots:
+            slot.version = self.weight_version
         return found
+
+    @asynccontextmanager
+    async def held(self, urls: Sequence[str]) -> AsyncGenerator[None, None]:
+        """Give these servers no new requests, and wait until none of theirs is in flight.
+
+        For the length of the block; calls wait, or go to the other servers.
+
+        Raises:
+            ConfigError: a URL that is none of the fleet's.
+        """
+        wanted = normalise_all(urls)
+        if unknown := [url for url in wanted if url not in self.urls]:
+            raise ConfigError(f"server {unknown[0]} is none of this fleet's ({', '.join(self.urls)})")
+        slots = [slot for slot in self._slots if slot.server.url in wanted]
+        for slot in slots:
+            slot.holds += 1
+        try:
+            await asyncio.gather(*(slot.idle.wait() for slot in slots))
+            yield
+        finally:
+            for slot in slots:
+                slot.holds -= 1
+                slot.look.set()  # what it serves may have changed
+            self._wake()
 
     async def complete(self, request: ChatRequest, *, affinity: str = "") -> Completion:
         """One completion from whichever server suits, tried again elsewhere where that makes sense.
@@ -147,76 +204,229 @@ class Fleet:
         Raises:
             ServerError: the last failure, when the retry bounds are reached.
         """
-        failed: set[str] = set()
+        failed: set[Slot] = set()
 
         async def attempt() -> Completion:
             slot = await self._acquire(affinity, failed)
             try:
-                if slot.throttle is not None:
-                    async with slot.throttle:
-                        pass
-                return await slot.server.complete(request, timeout_s=self.settings.request_timeout_s)
+                return await self._ask(slot, request)
             except ServerError as error:
-                failed.add(slot.server.url)
-                if _is_down(error):
-                    slot.rests_until = asyncio.get_running_loop().time() + self.settings.rest_s
+                failed.add(slot)
+                self._blame(slot, error)
                 raise
             finally:
                 self._release(slot)
 
         return await with_retries(attempt, self.settings.retry, self._count_retry)
 
+    async def _ask(self, slot: Slot, request: ChatRequest) -> Completion:
+        if slot.gate is not None:
+            await slot.gate.pass_through()
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        try:
+            async with asyncio.timeout(None) as lease:
+                slot.leases.add(lease)
+                try:
+                    completion = await slot.server.complete(
+                        request, timeout_s=self.settings.request_timeout_s
+                    )
+                finally:
+                    slot.leases.discard(lease)
+        except ServerError:  # its own deadline is a TimeoutError too
+            raise
+        except TimeoutError:
+            raise ServerUnreachable(
+                f"server {slot.server.url} went out of rotation: {slot.out}", url=slot.server.url
+            ) from None
+        slot.failures, slot.rest_s = 0, REST_S[0]
+        slot.finished += 1
+        slot.seconds += loop.time() - began
+        slot.tokens += completion.usage.completion_tokens
+        if completion.weight_versions and completion.weight_versions[-1] != slot.version:
+            self._serves(slot, completion.weight_versions[-1])
+        return completion
+
     def _count_retry(self, error: BaseException) -> None:
         self.retries += 1
 
-    async def _acquire(self, affinity: str, failed: set[str]) -> _Slot:
-        while True:
-            slot = choose_slot(self._slots, affinity, failed, asyncio.get_running_loop().time())
-            if slot is not None:
-                slot.active += 1
-                return slot
-            turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    def _blame(self, slot: Slot, error: ServerError) -> None:
+        """What a failed call says of its server."""
+        if isinstance(error, ServerRefused) and error.status in (429, 503):
+            self._limit(slot, slot.control.refused())
+            return
+        slot.failures += 1
+        if isinstance(error, ServerUnreachable) or slot.failures >= FAILURES:
+            self._rest(slot, str(error))
+        else:
+            slot.look.set()
+
+    def _rest(self, slot: Slot, why: str) -> None:
+        slot.rest(why)
+        slot.look.set()
+        self._wake()  # those who wait may have to count an outage now
+
+    def _serves(self, slot: Slot, version: str) -> None:
+        """A server says which weights it has: leave out those whose weights are not the fleet's."""
+        slot.version = version
+        self.weight_version = common_version(self.weight_version, [each.version for each in self._slots])
+        for each in self._slots:
+            each.stale = bool(each.version) and each.version != self.weight_version
+            each.look.set()
+        self._wake()
+
+    async def _acquire(self, affinity: str, failed: set[Slot]) -> Slot:
+        first = False
+        try:
+            async with asyncio.timeout(None) as outage:
+                while True:
+                    slot = self._choose(affinity, failed)
+                    if slot is not None:
+                        slot.active += 1
+                        slot.idle.clear()
+                        self._active += 1
+                        return slot
+                    self._count_outage(outage)
+                    await self._turn(first)
+                    first = True  # whoever was woken and found nothing keeps his place
+        except TimeoutError:
+            said = "; ".join(f"{url}: {why}" for url, why in self.out.items())
+            raise ServerUnreachable(
+                f"no server could be asked for {self.settings.outage_s:g} s ({said})", url=self.urls[0]
+            ) from None
+
+    def _count_outage(self, outage: asyncio.Timeout) -> None:
+        """Only the time in which every server is out counts; waiting for a place has no deadline."""
+        if any(slot.why is None for slot in self._slots):
+            outage.reschedule(None)
+        elif outage.when() is None:
+            outage.reschedule(asyncio.get_running_loop().time() + self.settings.outage_s)
+
+    async def _turn(self, first: bool) -> None:
+        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        if first:
+            self._waiting.appendleft(turn)
+        else:
             self._waiting.append(turn)
-            try:
-                await turn
-            except asyncio.CancelledError:
-                if turn.done() and not turn.cancelled():
-                    self._wake_next()  # the place that was ours to take must not be lost
-                raise
+        try:
+            await turn
+        except asyncio.CancelledError:
+            if turn.done() and not turn.cancelled():
+                self._wake(1)  # the place that was ours to take must not be lost
+            raise
 
-    def _release(self, slot: _Slot) -> None:
+    def _choose(self, affinity: str, failed: set[Slot]) -> Slot | None:
+        """Servers that failed this call already are asked only if every other one is out."""
+        usable = [slot for slot in self._slots if slot.usable and slot not in failed] or [
+            slot for slot in self._slots if slot.usable
+        ]
+        if len(usable) == 1:
+            found = usable[0] if usable[0].active < usable[0].limit else None
+        elif affinity:
+            allowed = set(usable)
+            order = (slot for slot in self._order(affinity) if slot in allowed)
+            found = choose(order, self._active, sum(slot.limit for slot in usable))
+        else:
+            found = least_loaded(usable)
+        if found is None:
+            for slot in usable:
+                slot.reached = True
+        return found
+
+    def _order(self, affinity: str) -> tuple[Slot, ...]:
+        order = self._orders.get(affinity)
+        if order is None:
+            order = preference(affinity, self._slots, lambda slot: slot.server.url)
+            self._orders[affinity] = order
+            if len(self._orders) > REMEMBERED:
+                self._orders.popitem(last=False)
+        return order
+
+    def _release(self, slot: Slot) -> None:
         slot.active -= 1
-        self._wake_next()
+        self._active -= 1
+        if not slot.active:
+            slot.idle.set()
+        self._wake(1)
 
-    def _wake_next(self) -> None:
-        while self._waiting:
+    def _wake(self, places: int | None = None) -> None:
+        """Let waiting callers try again: as many as places came free, or all who may find one now."""
+        while self._waiting and (places is None or places > 0):
             turn = self._waiting.popleft()
             if not turn.done():
                 turn.set_result(None)
-                return
+                places = None if places is None else places - 1
+
+    def _limit(self, slot: Slot, control: Control) -> None:
+        more = control.value - slot.limit
+        slot.control, slot.limit, slot.reached = control, control.value, False
+        if more > 0:
+            self._wake(more)
+
+    async def _watch(self, slot: Slot) -> None:
+        """Look at one server again and again."""
+        misses = 0
+        while True:
+            if slot.out is not None:
+                await asyncio.sleep(slot.rest_s)
+            else:
+                await _event(slot.look, LOOK_S)
+            slot.look.clear()
+            try:
+                if slot.why is None:
+                    await self._look(slot)
+                else:
+                    await self._read_version(slot)
+                    slot.out = None
+                    self._wake()
+                misses = 0
+            except (ServerUnreachable, ServerTimeout) as error:
+                misses += 1
+                if isinstance(error, ServerUnreachable) or misses >= MISSES:
+                    self._rest(slot, str(error))
+            except ServerError as error:
+                # It answers, if not as asked. What serves requests goes on; what rests goes on resting.
+                if slot.out is not None:
+                    self._rest(slot, str(error))
+
+    async def _look(self, slot: Slot) -> None:
+        if isinstance(slot.control, FixedLimit):
+            if slot.active:
+                await self._read_version(slot)
+            return
+        if isinstance(slot.control, LatencyLimit):
+            if slot.finished >= WINDOW * slot.limit and slot.tokens:
+                pace = slot.seconds / slot.tokens
+                slot.finished, slot.seconds, slot.tokens = 0, 0.0, 0
+                self._limit(slot, slot.control.seen(pace, reached=slot.reached))
+            return
+        if not slot.active:
+            return
+        try:
+            load = await slot.server.loads(timeout_s=LOOK_TIMEOUT_S)
+        except ServerRefused as error:
+            if error.status != 404:
+                raise
+            slot.control = LatencyLimit(slot.limit, self.settings.highest_concurrency)
+            return
+        self._limit(slot, slot.control.seen(load, reached=slot.reached))
+
+    async def _read_version(self, slot: Slot) -> None:
+        info = await slot.server.model_info(timeout_s=LOOK_TIMEOUT_S)
+        if info.weight_version != slot.version:
+            self._serves(slot, info.weight_version)
 
 
-def choose_slot(slots: Sequence[_Slot], affinity: str, failed: set[str], now: float) -> _Slot | None:
-    """The server for a call, or None while none has room.
-
-    Checks, in order: servers that neither rest nor failed this call; else those that did not fail it;
-    else all. Among them the affinity's own one if it has room, else the one with most room.
-    """
-    rested = [slot for slot in slots if slot.rests_until <= now and slot.server.url not in failed]
-    pool = rested or [slot for slot in slots if slot.server.url not in failed] or list(slots)
-    home = max(pool, key=lambda slot: _weight(affinity, slot.server.url)) if affinity else None
-    if home is not None and home.active < home.limit:
-        return home
-    best = max(pool, key=lambda slot: slot.limit - slot.active)
-    return best if best.active < best.limit else None
+async def _event(event: asyncio.Event, limit_s: float) -> None:
+    """Wait for the event, but no longer than that."""
+    try:
+        async with asyncio.timeout(limit_s):
+            await event.wait()
+    except TimeoutError:
+        return
 
 
-def _weight(affinity: str, url: str) -> bytes:
-    """Rendezvous hashing: a server that leaves or joins moves no prefixes but its own."""
-    return hashlib.blake2b(f"{affinity}\x00{url}".encode("utf-8", "surrogatepass"), digest_size=8).digest()
-
-
-def _is_down(error: ServerError) -> bool:
-    return isinstance(error, ServerUnreachable | ServerTimeout) or (
-        isinstance(error, ServerRefused) and (error.status or 0) >= 500
-    )
+async def _end(tasks: Sequence[asyncio.Task[None]]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)

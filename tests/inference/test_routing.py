@@ -1,69 +1,107 @@
-"""Who gets a request: the choice is a pure function of the slots."""
+"""Who gets a request: the choice is a pure function of what each server has in flight."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections import Counter
+from dataclasses import dataclass
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rro_sdk.inference.fleet import FleetSettings, _Slot, choose_slot
-from rro_sdk.inference.server import Server
+from rro_sdk.inference.routing import choose, common_version, least_loaded, preference
 
 
-def slots(*active: int, limit: int = 4) -> list[_Slot]:
-    made = []
-    for number, count in enumerate(active):
-        transport: Any = None
-        slot = _Slot(Server(f"http://s{number}", transport), FleetSettings(concurrency=limit))
-        slot.active = count
-        made.append(slot)
-    return made
+@dataclass
+class Server:
+    name: str
+    active: int = 0
+    limit: int = 8
 
 
-@given(st.text(min_size=1), st.lists(st.integers(0, 4), min_size=1, max_size=6))
+def servers(*active: int, limit: int = 8) -> list[Server]:
+    return [Server(f"http://s{number}", count, limit) for number, count in enumerate(active)]
+
+
+def order(affinity: str, among: list[Server]) -> tuple[Server, ...]:
+    return preference(affinity, among, lambda server: server.name)
+
+
+def chosen(affinity: str, among: list[Server]) -> Server | None:
+    active = sum(server.active for server in among)
+    return choose(order(affinity, among), active, sum(server.limit for server in among))
+
+
+@given(st.text(min_size=1), st.lists(st.integers(0, 8), min_size=1, max_size=6))
 def test_never_over_the_limit_and_none_only_when_all_are_full(affinity: str, active: list[int]) -> None:
-    found = choose_slot(slots(*active), affinity, set(), 0.0)
-    if all(count == 4 for count in active):
+    found = chosen(affinity, servers(*active))
+    if all(count == 8 for count in active):
         assert found is None
     else:
         assert found is not None
         assert found.active < found.limit
 
 
+@given(st.text(min_size=1), st.integers(0, 3))
+def test_one_affinity_stays_on_one_server_while_it_is_less_than_half_full(affinity: str, load: int) -> None:
+    home = order(affinity, servers(0, 0, 0))[0].name
+    among = servers(0, 0, 0)
+    next(server for server in among if server.name == home).active = load
+    found = chosen(affinity, among)
+    assert found is not None
+    assert found.name == home
+
+
 @given(st.text(min_size=1))
-def test_one_affinity_stays_on_one_server_while_it_has_room(affinity: str) -> None:
-    first = choose_slot(slots(0, 0, 0), affinity, set(), 0.0)
-    again = choose_slot(slots(3, 3, 3), affinity, set(), 0.0)
-    assert first is not None
-    assert again is not None
-    assert first.server.url == again.server.url
+def test_a_full_home_spills_to_the_next_of_its_own_order(affinity: str) -> None:
+    among = servers(4, 4, 4)
+    first, second, _ = order(affinity, among)
+    first.active = first.limit
+    assert chosen(affinity, among) is second
+
+
+@given(st.lists(st.text(min_size=1), min_size=1, max_size=64, unique=True))
+def test_no_server_is_swamped_while_others_idle(affinities: list[str]) -> None:
+    """Bounded loads: past half of its limit, nobody has more than a quarter above its fair share."""
+    among = servers(0, 0, 0, 0, limit=32)
+    for affinity in affinities:
+        found = chosen(affinity, among)
+        assert found is not None
+        found.active += 1
+    fair = sum(server.active for server in among) / len(among)
+    assert all(server.active <= max(16, 1.25 * fair + 1) for server in among)
 
 
 @given(st.text(min_size=1))
 def test_a_server_that_leaves_moves_only_its_own_prefixes(affinity: str) -> None:
-    before = choose_slot(slots(0, 0, 0), affinity, set(), 0.0)
-    after = choose_slot(slots(0, 0), affinity, set(), 0.0)
-    assert before is not None
-    assert after is not None
-    if before.server.url != "http://s2":
-        assert after.server.url == before.server.url
+    three = servers(0, 0, 0)
+    before = [server.name for server in order(affinity, three)]
+    after = [server.name for server in order(affinity, three[:2])]
+    assert after == [name for name in before if name != "http://s2"]
 
 
-def test_spills_to_the_server_with_most_room() -> None:
-    full = slots(4, 4, 4)
-    home = choose_slot(slots(0, 0, 0), "a", set(), 0.0)
-    assert home is not None
-    others = [slot for slot in full if slot.server.url != home.server.url]
-    others[0].active, others[1].active = 3, 1
-    assert choose_slot(full, "a", set(), 0.0) is others[1]
+def test_prefixes_spread_evenly() -> None:
+    among = servers(0, 0, 0, 0)
+    homes = Counter(order(f"task {number}", among)[0].name for number in range(4000))
+    assert all(850 < count < 1150 for count in homes.values()), "six standard deviations about 1,000"
 
 
-def test_a_server_that_failed_this_call_or_rests_is_asked_last() -> None:
-    three = slots(0, 0, 0)
-    three[0].rests_until = 10.0
-    failed = {"http://s1"}
-    assert choose_slot(three, "", failed, now=5.0) is three[2]
-    assert choose_slot(three[:2], "", failed, now=5.0) is three[0], "resting is better than failed"
-    assert choose_slot(three[1:2], "", failed, now=5.0) is three[1], "and failed is better than none"
-    assert choose_slot(three[:1], "", set(), now=10.0) is three[0]
+def test_without_a_prefix_the_least_loaded_by_share() -> None:
+    big, small = Server("big", 8, 32), Server("small", 3, 8)
+    assert least_loaded([small, big]) is big
+    assert least_loaded([Server("full", 8, 8)]) is None
+
+
+def test_the_version_of_a_fleet() -> None:
+    assert common_version("a", ["a", "a", "b"]) == "a", "one restarted with other weights"
+    assert common_version("a", ["a", "b"]) == "a", "half-way through a reload"
+    assert common_version("a", ["b", "b", "a"]) == "b", "past the middle of it"
+    assert common_version("a", ["b"]) == "b"
+    assert common_version("", ["", "a"]) == "a"
+    assert common_version("a", ["", ""]) == "a", "servers that do not say change nothing"
+
+
+@given(st.sampled_from("ab"), st.lists(st.sampled_from(["", "a", "b", "c"]), max_size=6))
+def test_the_version_is_one_that_no_other_outnumbers(current: str, versions: list[str]) -> None:
+    found = common_version(current, versions)
+    known = Counter(version for version in versions if version)
+    assert known[found] == max(known.values(), default=0)

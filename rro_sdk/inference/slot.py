@@ -1,0 +1,89 @@
+"""One server of a fleet: the room that it has left, and whether it may be asked."""
+
+from __future__ import annotations
+
+import asyncio
+
+from asyncio_throttle import Throttler
+
+from rro_sdk.inference.limit import FixedLimit, LatencyLimit, LoadLimit
+from rro_sdk.inference.server import Server
+
+REST_S = (0.5, 5.0)
+"""Between two looks at one that does not: doubles from the first to the second until it completes something,
+so that it is back at work within 5 s of its recovery."""
+
+Control = FixedLimit | LoadLimit | LatencyLimit
+
+
+class Slot:
+    """One server: the room that it has left, and why it may not be asked if it may not."""
+
+    def __init__(self, server: Server, control: Control, requests_per_second: float | None = None) -> None:
+        self.server = server
+        self.active = 0
+        self.control = control
+        self.limit = control.value
+        self.version = ""
+        self.out: str | None = None
+        """Why it is out of rotation, if it is."""
+        self.stale = False
+        """Whether its weights are not the fleet's."""
+        self.rest_s = REST_S[0]
+        self.failures = 0
+        self.holds = 0
+        """Callers that want it left alone for a while."""
+        self.reached = False
+        self.leases: set[asyncio.Timeout] = set()
+        self.idle = asyncio.Event()
+        self.idle.set()
+        self.look = asyncio.Event()
+        self.tokens = 0
+        self.seconds = 0.0
+        self.finished = 0
+        self.gate = RateGate(requests_per_second) if requests_per_second else None
+
+    @property
+    def usable(self) -> bool:
+        return self.out is None and not self.stale and not self.holds
+
+    @property
+    def why(self) -> str | None:
+        """Why it gets no requests, if it gets none."""
+        return self.out or (f"it serves weight version {self.version}" if self.stale else None)
+
+    def rest(self, why: str) -> None:
+        """Out of rotation, and what it has in flight is tried elsewhere."""
+        if self.out is not None:
+            self.rest_s = min(2 * self.rest_s, REST_S[1])
+        self.out = why
+        now = asyncio.get_running_loop().time()
+        for lease in self.leases:
+            if not lease.expired():
+                lease.reschedule(now)
+
+
+class RateGate:
+    """Lets calls through at a rate. asyncio-throttle polls, so one task asks it on behalf of all callers."""
+
+    def __init__(self, per_second: float) -> None:
+        self._throttler = (
+            Throttler(rate_limit=max(1, round(per_second)), period=1.0)
+            if per_second >= 1
+            else Throttler(rate_limit=1, period=1.0 / per_second)
+        )
+        self._queue: asyncio.Queue[asyncio.Future[None]] = asyncio.Queue()
+
+    async def run(self) -> None:
+        while True:
+            turn = await self._queue.get()
+            if not turn.done():  # a caller that gave up uses none of the rate
+                async with self._throttler:
+                    pass
+                if not turn.done():
+                    turn.set_result(None)
+
+    async def pass_through(self) -> None:
+        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._queue.put_nowait(turn)
+        await turn
