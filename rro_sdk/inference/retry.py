@@ -70,7 +70,7 @@ async def with_retries(
         on_retry: told each error that is followed by another try.
     """
     # tenacity costs more than all else that we add to a request, so it is entered after a first failure; what
-    # it needs lives in another function, where it makes no cells (one more thing to collect) for those without.
+    # it needs lives in another function, where it makes no cells (more to collect) for those without one.
     begun = asyncio.get_running_loop().time()
     try:
         return await call()
