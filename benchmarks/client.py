@@ -5,7 +5,8 @@
 A stub server in another process answers at once, so the client is what is measured: `time.process_time` over
 a batch of completions, n = 1, closed loop at a fixed concurrency, connections warm. The ways to ask take
 turns within every round, so that what the machine does meanwhile falls on all of them. A batch is counted
-only if every reply's text is the stub's.
+only if every reply's text is the stub's. Python's collector has the thresholds that `rro` itself runs with
+(rro_sdk/collector.py), for every way alike; two ways are measured with Python's own thresholds too.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import itertools
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 
 import click
@@ -24,6 +26,7 @@ from benchmarks import _clients
 from benchmarks._clients import Call, Way
 from benchmarks._harness import Metric, at_least, at_most, finish, median_and_spread, ratios
 from benchmarks._stub import REPLY_TEXT, stub_server
+from rro_sdk.collector import NEW_OBJECTS, fewer_collections
 
 CPU_BAR_MS = 0.35
 FLAT_BAR = 1.25
@@ -32,15 +35,20 @@ OPENAI_BAR = 6.0
 AIOHTTP_BAR = 2.5
 
 SDK, AIOHTTP, OPENAI = "SDK path", "bare aiohttp", "openai"
+UNTUNED = ", collector as Python sets it"
 
 
 @dataclass(frozen=True, slots=True)
 class Contender:
-    """One way to ask. Quick ones get large batches in every round, the others small ones in every second."""
+    """One way to ask. Quick ones get large batches in every round, the others small ones in every second.
+
+    Those that are not `tuned` run with the collector's thresholds as Python sets them.
+    """
 
     name: str
     way: Way
     quick: bool = False
+    tuned: bool = True
 
     def batch(self, concurrency: int) -> int:
         """Completions of one batch: whole waves of `concurrency`."""
@@ -54,21 +62,24 @@ class Cost:
     by_round: dict[int, float] = field(default_factory=dict)
     busy: list[float] = field(default_factory=list)
 
-    def in_rounds(self, rounds: Sequence[int]) -> list[float]:
-        return [self.by_round[number] for number in rounds]
+
+Costs = dict[tuple[str, int], Cost]
+"""By contender and concurrency."""
 
 
 def contenders() -> list[Contender]:
     found = [
         Contender(SDK, _clients.sdk, quick=True),
         Contender(AIOHTTP, _clients.bare_aiohttp, quick=True),
+        Contender(SDK + UNTUNED, _clients.sdk, quick=True, tuned=False),
+        Contender(AIOHTTP + UNTUNED, _clients.bare_aiohttp, quick=True, tuned=False),
         Contender("httpx2", _clients.one_httpx2),
         Contender(f"httpx2, {_clients.SHARD} connections a client", _clients.sharded_httpx2),
         Contender(OPENAI, _clients.openai_default),
         Contender("openai on aiohttp", _clients.openai_aiohttp),
     ]
     if _clients.installed("httpx"):
-        found.insert(4, Contender("httpx", _clients.one_httpx))
+        found.append(Contender("httpx", _clients.one_httpx))
     return found
 
 
@@ -102,20 +113,21 @@ async def cost(contender: Contender, url: str, concurrency: int) -> tuple[float,
     return cpu * 1000.0 / count, cpu / wall
 
 
-def measure(found: Sequence[Contender], levels: Sequence[int], rounds: int) -> dict[tuple[str, int], Cost]:
+def measure(found: Sequence[Contender], levels: Sequence[int], rounds: int) -> Costs:
     costs = {(each.name, level): Cost() for each in found for level in levels}
     with stub_server() as url:
         for number, level, each in itertools.product(range(rounds), levels, found):
             if not each.quick and number % 2:
                 continue
-            spent, busy = asyncio.run(cost(each, url, level))
+            with fewer_collections() if each.tuned else nullcontext():
+                spent, busy = asyncio.run(cost(each, url, level))
             costs[each.name, level].by_round[number] = spent
             costs[each.name, level].busy.append(busy)
             print(f"round {number + 1}/{rounds} {each.name} at {level}: {spent:.3f} ms", file=sys.stderr)
     return costs
 
 
-def metrics_of(costs: dict[tuple[str, int], Cost], levels: Sequence[int]) -> list[Metric]:
+def metrics_of(costs: Costs, levels: Sequence[int]) -> list[Metric]:
     """Every contender's cost, then the ratios, each taken within its round."""
     found: list[Metric] = []
     for (name, level), each in costs.items():
@@ -127,23 +139,18 @@ def metrics_of(costs: dict[tuple[str, int], Cost], levels: Sequence[int]) -> lis
             else Metric(title, value, "ms", spread=spread)
         )
     for level in levels:
-        ours = costs[SDK, level]
-        for name, bar in ((OPENAI, OPENAI_BAR), (AIOHTTP, AIOHTTP_BAR)):
-            theirs = costs[name, level]
-            rounds = sorted(ours.by_round.keys() & theirs.by_round.keys())
-            pair = ours.in_rounds(rounds), theirs.in_rounds(rounds)
-            if name == OPENAI:
-                value, spread = median_and_spread(ratios(pair[1], pair[0]))
-                title = f"{name} over {SDK}, concurrency {level}"
-                found.append(at_least(title, value, "", bar, spread=spread))
-            else:
-                value, spread = median_and_spread(ratios(pair[0], pair[1]))
-                title = f"{SDK} over {name}, concurrency {level}"
-                found.append(at_most(title, value, "", bar, spread=spread))
-    medians = [median_and_spread(list(costs[SDK, level].by_round.values()))[0] for level in levels]
-    found.append(
-        at_most(f"{SDK}, highest over lowest concurrency's median", max(medians) / min(medians), "", FLAT_BAR)
-    )
+        value, spread = _ratio(costs, OPENAI, SDK, level)
+        title = f"{OPENAI} over {SDK}, concurrency {level}"
+        found.append(at_least(title, value, "", OPENAI_BAR, spread=spread))
+        value, spread = _ratio(costs, SDK, AIOHTTP, level)
+        title = f"{SDK} over {AIOHTTP}, concurrency {level}"
+        found.append(at_most(title, value, "", AIOHTTP_BAR, spread=spread))
+    flat = "highest over lowest concurrency's median"
+    found.append(at_most(f"{SDK}, {flat}", _flatness(costs, SDK, levels), "", FLAT_BAR))
+    found += [
+        Metric(f"{name}, {flat}", _flatness(costs, name, levels))
+        for name in (SDK + UNTUNED, AIOHTTP + UNTUNED)
+    ]
     busy, spread = median_and_spread([share for level in levels for share in costs[SDK, level].busy])
     found.append(
         Metric(
@@ -156,23 +163,45 @@ def metrics_of(costs: dict[tuple[str, int], Cost], levels: Sequence[int]) -> lis
     return found
 
 
+def _ratio(costs: Costs, above: str, under: str, level: int) -> tuple[float, tuple[float, float]]:
+    """Of the rounds that have both."""
+    over, below = costs[above, level].by_round, costs[under, level].by_round
+    rounds = sorted(over.keys() & below.keys())
+    return median_and_spread(ratios([over[n] for n in rounds], [below[n] for n in rounds]))
+
+
+def _median(costs: Costs, name: str, level: int) -> float:
+    return median_and_spread(list(costs[name, level].by_round.values()))[0]
+
+
+def _flatness(costs: Costs, name: str, levels: Sequence[int]) -> float:
+    medians = [_median(costs, name, level) for level in levels]
+    return max(medians) / min(medians)
+
+
 @click.command(help=__doc__)
 @click.option("--rounds", default=5, show_default=True, type=click.IntRange(min=1))
-@click.option("--concurrency", default="64,256,1024", show_default=True, help="comma-separated")
-def main(rounds: int, concurrency: str) -> None:
-    levels = [int(part) for part in concurrency.split(",")]
+@click.option(
+    "--concurrency",
+    "levels",
+    multiple=True,
+    default=(64, 256, 1024),
+    show_default=True,
+    type=click.IntRange(min=1),
+    help="may be given several times",
+)
+def main(rounds: int, levels: tuple[int, ...]) -> None:
     costs = measure(contenders(), levels, rounds)
     metrics = metrics_of(costs, levels)
-    told = ", ".join(
-        f"{median_and_spread(list(costs[SDK, n].by_round.values()))[0]:.3f} at {n}" for n in levels
-    )
+    told = ", ".join(f"{_median(costs, SDK, level):.3f} at {level}" for level in levels)
     code = finish(
         "client",
         metrics,
-        f"CPU-ms per completion on the SDK's path: {told}",
+        f"CPU-ms per completion on the SDK's path, by concurrency: {told}",
         settings={
             "rounds": rounds,
             "concurrency": levels,
+            "collector_new_objects": NEW_OBJECTS,
             "batches": {each.name: [each.batch(level) for level in levels] for each in contenders()},
         },
         packages=("openai", "httpx2", "httpx", "tenacity", "pydantic"),
