@@ -17,7 +17,9 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 def server_options(command: F) -> F:
     for option in (
-        click.option("--concurrency", type=int, default=32, show_default=True, help="Requests per server."),
+        click.option(
+            "--concurrency", type=int, help="Requests per server; by default its own queue decides."
+        ),
         click.option("--api-key", envvar="RRO_API_KEY", help="Bearer token; better as RRO_API_KEY."),
         click.option("--servers", "-s", multiple=True, required=True, metavar="URL", help="Repeat for more."),
     ):

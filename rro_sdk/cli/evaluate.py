@@ -9,6 +9,9 @@ import msgspec
 
 from rro_sdk.cli._options import environment, sampling_options, server_options, task_options, tasks
 
+AT_ONCE = 64
+"""Tasks played at once per server where its queue decides; each has one request in flight."""
+
 
 @click.command("evaluate", short_help="mean outcome of a served policy on tasks")
 @server_options
@@ -17,7 +20,7 @@ from rro_sdk.cli._options import environment, sampling_options, server_options, 
 @click.option("--json", "as_json", is_flag=True)
 def command(
     servers: tuple[str, ...],
-    concurrency: int,
+    concurrency: int | None,
     api_key: str | None,
     env_name: str,
     env_option: tuple[str, ...],
@@ -44,9 +47,8 @@ def command(
             Fleet(servers, settings) as fleet,
         ):
             await fleet.check()
-            found = await evaluate(
-                env, ReActPolicy(fleet, sampling), work, seed=seed, at_once=concurrency * len(servers)
-            )
+            at_once = (concurrency or AT_ONCE) * len(servers)
+            found = await evaluate(env, ReActPolicy(fleet, sampling), work, seed=seed, at_once=at_once)
             if as_json:
                 click.echo(msgspec.json.encode(found).decode())
                 return

@@ -33,7 +33,7 @@ from rro_sdk.cli._options import environment, sampling_options, server_options, 
 @click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON.")
 def command(
     servers: tuple[str, ...],
-    concurrency: int,
+    concurrency: int | None,
     api_key: str | None,
     env_name: str,
     env_option: tuple[str, ...],
