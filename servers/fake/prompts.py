@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
@@ -15,21 +14,35 @@ REMEMBERED = 50_000
 """Prefixes kept split before they are forgotten and split anew: some 50 MB."""
 
 
+def opening(role: str) -> str:
+    return f"<|{role}|>\n"
+
+
+def turn_text(content: str) -> str:
+    return content + "\n"
+
+
+_REPLY_OPENING = opening("assistant")
+
+
 class Prefix:
     """Some text so far. What follows it is split into tokens once, however often it is asked for.
 
     Attributes:
         tokens: its length.
         keys: one per whole block; equal keys mean equal text up to the end of that block.
+        rest_tokens: tokens after the last whole block.
     """
 
-    __slots__ = ("_after", "_rest", "keys", "tokens")
+    __slots__ = ("_after", "_rest", "_turns", "keys", "rest_tokens", "tokens")
 
-    def __init__(self, tokens: int = 0, keys: tuple[bytes, ...] = (), rest: tuple[str, ...] = ()) -> None:
+    def __init__(self, tokens: int = 0, keys: tuple[int, ...] = (), rest: tuple[str, ...] = ()) -> None:
         self.tokens = tokens
         self.keys = keys
+        self.rest_tokens = len(rest)
         self._rest = rest
         self._after: dict[str, Self] = {}
+        self._turns: dict[tuple[str, str], Self] = {}
 
     def then(self, text: str) -> Self:
         """This prefix and `text`, which starts a token of its own."""
@@ -40,18 +53,25 @@ class Prefix:
             found = self._after[text] = type(self)(self.tokens + len(pieces), keys, rest)
         return found
 
+    def then_turn(self, role: str, content: str) -> Self:
+        """This prefix and one message: `opening(role)`, then `turn_text(content)`."""
+        found = self._turns.get((role, content))
+        if found is None:
+            found = self._turns[role, content] = self.then(opening(role)).then(turn_text(content))
+        return found
+
     def forget(self) -> None:
         self._after.clear()
+        self._turns.clear()
 
 
-def extend(keys: tuple[bytes, ...], tokens: Sequence[str]) -> tuple[tuple[bytes, ...], tuple[str, ...]]:
+def extend(keys: tuple[int, ...], tokens: Sequence[str]) -> tuple[tuple[int, ...], tuple[str, ...]]:
     """The keys after more tokens, and the tokens that do not fill a block yet."""
-    before = keys[-1] if keys else b""
+    before = keys[-1] if keys else 0
     made = list(keys)
     end = len(tokens) - len(tokens) % BLOCK
     for start in range(0, end, BLOCK):
-        block = "\x00".join(tokens[start : start + BLOCK]).encode("utf-8", "surrogatepass")
-        before = hashlib.blake2b(before + block, digest_size=16).digest()
+        before = hash((before, *tokens[start : start + BLOCK]))  # of this process, as the cache is
         made.append(before)
     return tuple(made), tuple(tokens[end:])
 
@@ -67,8 +87,8 @@ class Prompts:
         """The chat template: role, content, and so on; then the assistant's turn begins."""
         found = self._start(len(messages))
         for message in messages:
-            found = found.then(header(str(message.get("role")))).then(content_of(message) + "\n")
-        return found.then(header("assistant"))
+            found = found.then_turn(str(message.get("role")), content_of(message))
+        return found.then(_REPLY_OPENING)
 
     def of_text(self, text: str) -> Prefix:
         return self._start(1).then(text)
@@ -80,10 +100,6 @@ class Prompts:
             self._root.forget()
             self._asked = 0
         return self._root
-
-
-def header(role: str) -> str:
-    return f"<|{role}|>\n"
 
 
 def content_of(message: Mapping[str, Any]) -> str:

@@ -14,6 +14,7 @@ from typing import Any
 from servers.fake import faults
 from servers.fake.auth import allowed
 from servers.fake.jobs import Ask, Generated, ServerLostError
+from servers.fake.prompts import turn_text
 from servers.fake.replies import Reply, json_reply
 from servers.fake.settings import Fault
 from servers.fake.state import FakeState
@@ -145,8 +146,7 @@ class FakeService:
         finally:
             state.engine.drop(job)
         for sample in generated.samples:
-            if sample.text:
-                state.engine.cache.keep(ask.prompt.then(sample.text + "\n"))
+            state.engine.cache.keep(ask.prompt.then(turn_text(sample.text)))
         if state.settings.latency.link_s:
             await asyncio.sleep(state.settings.latency.link_s)
         return generated

@@ -8,6 +8,7 @@ import random
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 _TOKEN = re.compile(r"\s*\w+|\s*[^\w\s]|\s+")
@@ -19,9 +20,10 @@ _WORDS = re.findall(
 )
 
 
-def tokens_of(text: str) -> list[str]:
+@lru_cache(maxsize=10_000)
+def tokens_of(text: str) -> tuple[str, ...]:
     """Split a text so that the pieces joined give it back."""
-    return _TOKEN.findall(text)
+    return tuple(_TOKEN.findall(text))
 
 
 def seeded_reply(messages: Sequence[Mapping[str, Any]], seed: int | None, index: int) -> str:
