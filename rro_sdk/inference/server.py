@@ -53,8 +53,8 @@ class Server:
         control: carries aborts, with the admin key; `transport` if None.
 
     Attributes:
-        control_urls: where control calls go: the server itself, or every worker of a gateway once
-            `find_workers` has asked for them.
+        control_urls: where control calls go: the server itself, or every worker of a gateway once it has
+            been asked for them, by `find_workers` or when it first did not know /model_info.
         lost: tokens of completions that the server aborted, which came to nothing.
     """
 
@@ -161,7 +161,15 @@ class Server:
         )
 
     async def _read_all(self, path: str, shape: type[T], timeout_s: float) -> list[T]:
-        return await asyncio.gather(*(self._read(url, path, shape, timeout_s) for url in self.control_urls))
+        """Read from every control address. A gateway does not know these paths and is asked for its workers."""
+        urls = self.control_urls
+        try:
+            return await asyncio.gather(*(self._read(url, path, shape, timeout_s) for url in urls))
+        except ServerRefused as error:
+            if error.status != 404 or urls != (self.url,) or not await self.find_workers():
+                raise
+        urls = self.control_urls
+        return await asyncio.gather(*(self._read(url, path, shape, timeout_s) for url in urls))
 
     async def _read(self, url: str, path: str, shape: type[T], timeout_s: float) -> T:
         body = await self._transport.get(url, path, timeout_s=timeout_s)
