@@ -82,7 +82,7 @@ class OpenAIPolicy(ReActTurns):
                 top_p=self.sampling.top_p,
                 max_tokens=self.sampling.max_tokens,
                 seed=seed,
-                stop=list(react.STOP),
+                stop=[*react.STOP, *self.sampling.stop],
             )
         except openai.APITimeoutError:
             raise ServerTimeout(f"server {self._url} did not answer in time", url=self._url) from None

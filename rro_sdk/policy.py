@@ -24,11 +24,13 @@ class Sampling:
         temperature: 1.0 draws from pi itself, which is what a Monte-Carlo process reward assumes.
         top_p: nucleus; 1.0 for the same reason.
         max_tokens: limit of one reply; a longer one is a malformed reply.
+        stop: strings that end a reply, beside those of the protocol.
     """
 
     temperature: float = 1.0
     top_p: float = 1.0
     max_tokens: int = 256
+    stop: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not 0.0 <= self.temperature <= 2.0:
@@ -110,7 +112,7 @@ class ReActPolicy(ReActTurns):
                 top_p=self.sampling.top_p,
                 max_tokens=self.sampling.max_tokens,
                 seed=seed,
-                stop=react.STOP,
+                stop=(*react.STOP, *self.sampling.stop),
             ),
             affinity=affinity,
         )

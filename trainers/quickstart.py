@@ -74,8 +74,8 @@ class QuickstartSettings:
 
     out: Path
     model: Path
-    eval_tasks: int = 12
-    train_tasks: int = 40
+    eval_tasks: int = 10
+    train_tasks: int = 36
     explore_tasks: int = 8
     min_pairs: int = 4
     temperature: float = 0.7
@@ -147,11 +147,11 @@ async def run_quickstart(
     clock = _Clock(say)
     out = settings.out
     plain = InterCodeSQL(show_schema=True, demonstrations=0, max_steps=settings.max_steps)
-    shown = InterCodeSQL(show_schema=True, demonstrations=4, max_steps=settings.max_steps)
+    shown = InterCodeSQL(show_schema=True, demonstrations=2, max_steps=settings.max_steps)
     async with plain, shown:
         held_out, train, source = await _choose_tasks(plain, settings)
 
-        with clock.stage("few-shot", f"{len(held_out)} held-out tasks, four worked examples in the prompt"):
+        with clock.stage("few-shot", f"{len(held_out)} held-out tasks, two worked examples in the prompt"):
             few_shot = await _evaluate(shown, server, held_out, settings)
         say(_score(few_shot))
 
@@ -248,11 +248,16 @@ async def _choose_tasks(
     return ordered[:held_out], ordered[held_out:], source
 
 
+def _sampling(settings: QuickstartSettings, temperature: float) -> Sampling:
+    # A model this small goes on rambling after its turn; a blank line is where it begins to.
+    return Sampling(temperature=temperature, max_tokens=settings.max_tokens, stop=("\n\n",))
+
+
 async def _evaluate(
     env: Environment, server: str, tasks: Sequence[Task], settings: QuickstartSettings
 ) -> Evaluation:
     async with Fleet([server], FleetSettings(concurrency=settings.concurrency)) as fleet:
-        policy = ReActPolicy(fleet, Sampling(temperature=0.0, max_tokens=settings.max_tokens))
+        policy = ReActPolicy(fleet, _sampling(settings, temperature=0.0))
         return await evaluate(env, policy, tasks, seed=settings.seed, at_once=settings.concurrency)
 
 
@@ -290,7 +295,7 @@ async def _explore(
         ),
         run_dir=settings.out / "explore",
         seed=settings.seed,
-        sampling=Sampling(temperature=settings.temperature, max_tokens=settings.max_tokens),
+        sampling=_sampling(settings, settings.temperature),
         fleet=FleetSettings(concurrency=settings.concurrency),
     )
     async with sampler:
