@@ -2,6 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 SGLANG_VENV := .venv-sglang
+OPENAI_2 := .venv-openai-2.8
 GATEWAYS_VENV := .venv-gateways
 PIP_FLAGS := --quiet --disable-pip-version-check
 
@@ -38,6 +39,12 @@ $(GATEWAYS_VENV)/.ready: requirements/gateways.txt
 	$(GATEWAYS_VENV)/bin/pip install $(PIP_FLAGS) --no-deps -r requirements/gateways.txt
 	@touch $@
 
+# openai 2.8 beside the environment's own 3.x: a folder that a test puts first on the path.
+$(OPENAI_2)/.ready: requirements/openai-2.8.txt $(VENV)/.ready
+	rm -rf $(OPENAI_2)
+	$(VENV)/bin/pip install $(PIP_FLAGS) --no-deps --target $(OPENAI_2) -r requirements/openai-2.8.txt
+	@touch $@
+
 quickstart: $(VENV)/.ready $(SGLANG_VENV)/.ready
 	$(VENV)/bin/rro quickstart --force
 
@@ -46,8 +53,8 @@ check: $(VENV)/.ready
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
 
-test: setup check
+test: setup check $(OPENAI_2)/.ready
 	$(VENV)/bin/pytest --cov --cov-report=term
 
 clean:
-	rm -rf $(VENV) $(SGLANG_VENV) $(GATEWAYS_VENV) .mypy_cache .ruff_cache .pytest_cache
+	rm -rf $(VENV) $(SGLANG_VENV) $(GATEWAYS_VENV) $(OPENAI_2) .mypy_cache .ruff_cache .pytest_cache

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import openai
 import pytest
 from openai import AsyncOpenAI
 
@@ -32,6 +34,11 @@ def reply(messages: Sequence[Mapping[str, Any]], seed: int | None, index: int) -
 def policy(server: FakeServer, **changes: Any) -> OpenAIPolicy:
     client = AsyncOpenAI(base_url=f"{server.url}/v1", api_key="none")
     return OpenAIPolicy(client, **{"model": "fake", "retry": FAST, **changes})
+
+
+def test_this_is_the_version_of_openai_that_was_asked_for() -> None:
+    asked = os.environ.get("RRO_TEST_OPENAI", "3.")  # set by tests/test_openai_versions.py
+    assert openai.__version__.startswith(asked)
 
 
 async def test_it_draws_the_same_pairs_as_the_policy_on_our_own_transport() -> None:
@@ -80,3 +87,11 @@ async def test_its_errors_come_under_our_names_without_the_prompt(
         assert server.counters.requests == 1
     assert caught.value.url.startswith(server.url)
     assert "secret" not in str(caught.value)
+
+
+async def test_credentials_in_the_address_of_a_client_are_in_no_error() -> None:
+    client = AsyncOpenAI(base_url="http://user:hunter2@127.0.0.1:9/v1", api_key="hunter3")
+    with pytest.raises(ServerUnreachable) as caught:
+        await OpenAIPolicy(client, model="m", retry=ONCE, timeout_s=5.0).act(HELLO, seed=1, affinity="t")
+    assert caught.value.url == "http://127.0.0.1:9/v1"
+    assert "hunter" not in f"{caught.value} {caught.value.url} {caught.value.__cause__}"
