@@ -16,9 +16,6 @@ import sys
 import time
 from typing import Any
 
-PATIENCE_S = 120.0
-"""A server may be loading weights; a restart of one that died takes no call at all."""
-
 POLL_S = 0.5
 """Between two looks at the parent: a process that it forked can keep the pipe open after its death."""
 
@@ -34,7 +31,7 @@ def main() -> int:
     print("ready", flush=True)
     if _dismissed(told["parent"]):
         return 0
-    return 0 if _make(told["calls"], told["key"]) else 1
+    return 0 if _make(told["calls"], told["key"], told["patience_s"]) else 1
 
 
 def _dismissed(parent: int) -> bool:
@@ -51,8 +48,8 @@ def _dismissed(parent: int) -> bool:
     return said == b"done\n"
 
 
-def _make(calls: list[dict[str, str]], key: str | None) -> bool:
-    deadline = time.monotonic() + PATIENCE_S
+def _make(calls: list[dict[str, str]], key: str | None, patience_s: float) -> bool:
+    deadline = time.monotonic() + patience_s
     while True:
         calls = [call for call in calls if not _post(call, key)]
         if not calls:

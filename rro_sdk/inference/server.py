@@ -161,7 +161,7 @@ class Server:
         )
 
     async def _read_all(self, path: str, shape: type[T], timeout_s: float) -> list[T]:
-        """Read from every control address. A gateway does not know these paths and is asked for its workers."""
+        """Read from every control address. A gateway knows no such path, and is asked for its workers."""
         urls = self.control_urls
         try:
             return await asyncio.gather(*(self._read(url, path, shape, timeout_s) for url in urls))

@@ -31,6 +31,9 @@ START_LIMIT_S = 30.0
 
 END_LIMIT_S = 10.0
 
+PATIENCE_S = 120.0
+"""How long it goes on calling. A server may be loading weights; one that restarted is not paused at all."""
+
 
 class Watchdog:
     """Makes `calls` if this process ends inside the `async with` block.
@@ -41,7 +44,7 @@ class Watchdog:
     """
 
     def __init__(self, calls: Sequence[Call], *, key: str | None) -> None:
-        told = {"parent": os.getpid(), "key": key, "calls": calls}
+        told = {"parent": os.getpid(), "key": key, "calls": calls, "patience_s": PATIENCE_S}
         self._told = msgspec.json.encode(told) + b"\n"
         self._process: subprocess.Popen[bytes] | None = None
         self._stand_down = True

@@ -15,11 +15,12 @@ import pytest
 
 from rro_sdk.checkpoint import describe
 from rro_sdk.errors import ServerError
+from rro_sdk.inference.engines import ReloadMode
 from rro_sdk.inference.fleet import Fleet, FleetSettings
 from rro_sdk.inference.gateway import workers_of
 from rro_sdk.inference.server import Server
 from rro_sdk.inference.transport import Transport
-from rro_sdk.inference.weights import ReloadMode, ReloadSettings, reload_weights
+from rro_sdk.inference.weights import ReloadSettings, reload_weights
 from rro_sdk.inference.wire import ChatRequest
 from rro_sdk.types import Message
 from servers.fake import FakeServer, FakeSettings, Latency
