@@ -21,7 +21,7 @@ from rro_sdk.inference.limit import FixedLimit, LatencyLimit, LoadLimit
 from rro_sdk.inference.retry import RetrySettings, with_retries
 from rro_sdk.inference.routing import choose, common_version, least_loaded, preference
 from rro_sdk.inference.server import ModelInfo, Server
-from rro_sdk.inference.slot import REST_S, Control, Slot
+from rro_sdk.inference.slot import Control, Slot
 from rro_sdk.inference.transport import Transport
 from rro_sdk.inference.wire import ChatRequest, Completion
 
@@ -239,10 +239,7 @@ class Fleet:
             raise ServerUnreachable(
                 f"server {slot.server.url} went out of rotation: {slot.out}", url=slot.server.url
             ) from None
-        slot.failures, slot.rest_s = 0, REST_S[0]
-        slot.finished += 1
-        slot.seconds += loop.time() - began
-        slot.tokens += completion.usage.completion_tokens
+        slot.completed(loop.time() - began, completion.usage.completion_tokens)
         if completion.weight_versions and completion.weight_versions[-1] != slot.version:
             self._serves(slot, completion.weight_versions[-1])
         return completion

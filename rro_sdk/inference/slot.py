@@ -52,6 +52,13 @@ class Slot:
         """Why it gets no requests, if it gets none."""
         return self.out or (f"it serves weight version {self.version}" if self.stale else None)
 
+    def completed(self, seconds: float, tokens: int) -> None:
+        """It did a request: it is well, and this is how long it took."""
+        self.failures, self.rest_s = 0, REST_S[0]
+        self.finished += 1
+        self.seconds += seconds
+        self.tokens += tokens
+
     def rest(self, why: str) -> None:
         """Out of rotation, and what it has in flight is tried elsewhere."""
         if self.out is not None:

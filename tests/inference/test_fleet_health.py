@@ -1,0 +1,234 @@
+"""Servers that die, hang, come back, or serve other weights; servers that are held; limits that move."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager
+
+import httpx2
+import pytest
+
+from rro_sdk.errors import ConfigError, ServerUnreachable
+from rro_sdk.inference import fleet as fleet_module
+from rro_sdk.inference import slot as slot_module
+from rro_sdk.inference.fleet import Fleet, FleetSettings
+from rro_sdk.inference.retry import RetrySettings
+from rro_sdk.inference.wire import ChatRequest
+from rro_sdk.types import Message
+from servers.fake import FakeServer, FakeSettings, Fault, Latency, Timed
+
+FAST = RetrySettings(attempts=6, first_wait_s=0.01, longest_wait_s=0.05)
+
+
+def request(number: int = 0) -> ChatRequest:
+    return ChatRequest((Message("user", f"question {number}"),), "m", 1.0, seed=number)
+
+
+def settings(**changes: object) -> FleetSettings:
+    return FleetSettings(**{"retry": FAST, "request_timeout_s": 20.0, "concurrency": 8, **changes})  # type: ignore[arg-type]
+
+
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Looks every 50 ms, so that a test need not wait for seconds."""
+    monkeypatch.setattr(fleet_module, "LOOK_S", 0.05)
+    monkeypatch.setattr(fleet_module, "LOOK_TIMEOUT_S", 0.3)
+    monkeypatch.setattr(slot_module, "REST_S", (0.05, 0.2))
+
+
+async def calls_until(fleet: Fleet, condition: Callable[[], bool], limit_s: float = 15.0) -> int:
+    """Keep eight calls going until something is so. How many there were."""
+    count = 0
+    async with asyncio.timeout(limit_s):
+        while not condition():
+            await asyncio.gather(
+                *(fleet.complete(request(count + k), affinity=str(count + k)) for k in range(8))
+            )
+            count += 8
+    return count
+
+
+@asynccontextmanager
+async def silent_server() -> AsyncGenerator[tuple[str, asyncio.Event]]:
+    """Accepts connections and never says a word; its address, and whether someone came."""
+    asked = asyncio.Event()
+
+    async def ignore(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        asked.set()
+        await reader.read()
+        writer.close()
+
+    server = await asyncio.start_server(ignore, "127.0.0.1", 0)
+    async with server:
+        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", asked
+
+
+async def set_version(server: FakeServer, version: str) -> None:
+    async with httpx2.AsyncClient(timeout=10.0) as client:
+        reply = await client.post(
+            f"{server.url}/update_weight_version",
+            json={"new_version": version, "abort_all_requests": False},
+        )
+        reply.raise_for_status()
+
+
+async def test_a_server_that_dies_is_left_out_and_comes_back() -> None:
+    dies = FakeSettings(timed_faults=(Timed(Fault("dead", seconds=0.7), from_s=0.3),))
+    async with (
+        FakeServer(dies) as mortal,
+        FakeServer(FakeSettings()) as well,
+        Fleet([mortal.url, well.url], settings()) as fleet,
+    ):
+        await fleet.check()
+        await calls_until(fleet, lambda: mortal.url in fleet.out)
+        await calls_until(fleet, lambda: not fleet.out)
+        before = mortal.counters.completed
+        await calls_until(fleet, lambda: mortal.counters.completed > before)
+
+
+async def test_a_server_that_hangs_is_found_out_and_its_calls_go_elsewhere() -> None:
+    """Long before the deadline of a completion, which is 20 s here."""
+    async with (
+        silent_server() as (url, asked),
+        FakeServer(FakeSettings()) as well,
+        Fleet([url, well.url], settings(request_timeout_s=120.0)) as fleet,
+    ):
+        async with asyncio.timeout(15.0):
+            done = await asyncio.gather(
+                *(fleet.complete(request(number), affinity=str(number)) for number in range(16))
+            )
+            assert asked.is_set()
+            assert {completion.server for completion in done} == {well.url}
+            while url not in fleet.out:
+                await asyncio.sleep(0.01)
+
+
+async def test_when_every_server_is_gone_calls_wait_and_then_say_so() -> None:
+    async with FakeServer(FakeSettings()) as gone:
+        address = gone.url
+    async with Fleet([address], settings(outage_s=0.5)) as fleet:
+        with pytest.raises(ServerUnreachable, match=rf"no server could be asked for 0\.5 s.*{address}"):
+            await fleet.complete(request())
+        assert fleet.in_flight == 0
+
+
+async def test_an_outage_that_ends_costs_nothing_but_time() -> None:
+    away = FakeSettings(timed_faults=(Timed(Fault("dead", seconds=0.8), from_s=0.1),))
+    async with FakeServer(away) as server, Fleet([server.url], settings()) as fleet:
+        await calls_until(fleet, lambda: fleet.retries > 0)
+        assert (await fleet.complete(request())).server == server.url
+        assert not fleet.out
+
+
+async def test_a_server_with_other_weights_is_left_out_until_it_has_the_fleets() -> None:
+    async with (
+        FakeServer(FakeSettings(weight_version="v1")) as one,
+        FakeServer(FakeSettings(weight_version="v1")) as two,
+        FakeServer(FakeSettings(weight_version="v1")) as odd,
+        Fleet([one.url, two.url, odd.url], settings()) as fleet,
+    ):
+        await fleet.check()
+        await set_version(odd, "v0")  # as after a restart
+        await calls_until(fleet, lambda: odd.url in fleet.out)
+        assert "v0" in fleet.out[odd.url]
+        assert fleet.weight_version == "v1"
+        before = odd.counters.requests
+        await asyncio.gather(*(fleet.complete(request(n), affinity=str(n)) for n in range(40)))
+        assert odd.counters.requests == before
+        await set_version(odd, "v1")
+        await calls_until(fleet, lambda: odd.counters.requests > before)
+
+
+async def test_a_reload_from_server_to_server_takes_the_fleet_along() -> None:
+    async with (
+        FakeServer(FakeSettings(weight_version="v1")) as one,
+        FakeServer(FakeSettings(weight_version="v1")) as two,
+        Fleet([one.url, two.url], settings()) as fleet,
+    ):
+        await fleet.check()
+        await set_version(one, "v2")
+        await calls_until(fleet, lambda: one.url in fleet.out)
+        await set_version(two, "v2")
+        await calls_until(fleet, lambda: fleet.weight_version == "v2" and not fleet.out)
+
+
+async def test_a_server_that_fails_every_call_rests_though_it_answers_looks() -> None:
+    broken = FakeSettings(timed_faults=(Timed(Fault("status", status=500), from_s=0.0),))
+    async with (
+        FakeServer(broken) as bad,
+        FakeServer(FakeSettings()) as well,
+        Fleet([bad.url, well.url], settings()) as fleet,
+    ):
+        count = await calls_until(fleet, lambda: bad.url in fleet.out)
+        assert well.counters.completed == count
+
+
+async def test_a_held_server_finishes_what_it_has_and_gets_nothing_new() -> None:
+    slow = FakeSettings(latency=Latency(per_request_s=0.2))
+    async with FakeServer(slow) as server, Fleet([server.url], settings()) as fleet:
+        running = [asyncio.create_task(fleet.complete(request(number))) for number in range(3)]
+        async with asyncio.timeout(10.0):
+            while server.counters.running < 3:
+                await asyncio.sleep(0)
+            async with fleet.held([server.url]):
+                assert all(call.done() for call in running)
+                late = asyncio.create_task(fleet.complete(request(9)))
+                await asyncio.sleep(0)
+                assert server.counters.requests == 3
+                assert fleet.in_flight == 0
+            await late
+        assert server.counters.requests == 4
+
+
+async def test_only_servers_of_the_fleet_can_be_held() -> None:
+    async with Fleet(["http://127.0.0.1:1"]) as fleet:
+        with pytest.raises(ConfigError, match=r"http://127\.0\.0\.1:2 is none of this fleet's"):
+            async with fleet.held(["http://127.0.0.1:2"]):
+                raise AssertionError
+
+
+async def test_a_limit_grows_until_the_slots_of_the_server_are_busy() -> None:
+    fake = FakeSettings(latency=Latency(per_request_s=0.05), max_running_requests=100)
+    async with FakeServer(fake) as server, Fleet([server.url], settings(concurrency=None)) as fleet:
+        stop = asyncio.Event()
+
+        async def caller(number: int) -> None:
+            while not stop.is_set():
+                await fleet.complete(request(number))
+
+        callers = [asyncio.create_task(caller(number)) for number in range(200)]
+        async with asyncio.timeout(20.0):
+            while fleet.limits[server.url] < 100:
+                await asyncio.sleep(0.01)
+        stop.set()
+        await asyncio.gather(*callers)
+        assert server.counters.max_running == 100
+        assert fleet.limits[server.url] <= 112, "an eighth more than its slots at most"
+
+
+async def test_without_a_load_endpoint_latency_decides(monkeypatch: pytest.MonkeyPatch) -> None:
+    from rro_sdk.errors import ServerRefused
+    from rro_sdk.inference.limit import Load
+    from rro_sdk.inference.server import Server
+
+    async def absent(self: Server, *, timeout_s: float = 15.0) -> Load:
+        raise ServerRefused("no such path", url=self.url, status=404)
+
+    monkeypatch.setattr(Server, "loads", absent)
+    fake = FakeSettings(latency=Latency(per_request_s=0.01))
+    async with FakeServer(fake) as server, Fleet([server.url], settings(concurrency=None)) as fleet:
+        await calls_until(fleet, lambda: fleet.limits[server.url] == 16)
+        callers = 64
+        async with asyncio.timeout(20.0):
+            while fleet.limits[server.url] == 16:
+                await asyncio.gather(*(fleet.complete(request(number)) for number in range(callers)))
+        assert fleet.limits[server.url] > 16
+
+
+async def test_a_refusal_halves_what_a_server_gets() -> None:
+    busy = FakeSettings(faults={1: Fault("status", status=429, retry_after_s=0.0)})
+    async with FakeServer(busy) as server, Fleet([server.url], settings(concurrency=None)) as fleet:
+        await fleet.complete(request())
+        assert fleet.limits[server.url] == 8
+        assert not fleet.out
