@@ -40,6 +40,11 @@ class FakeServer:
         return self._state.pause_mode is not None
 
     @property
+    def accepting(self) -> bool:
+        """Whether new generation requests get in: not while an update of the weights waits or works."""
+        return self._state.accepting.is_set()
+
+    @property
     def weight_version(self) -> str:
         return self._state.weight_version
 

@@ -18,7 +18,7 @@ import httpx2
 import pytest
 
 from rro_sdk.errors import ConfigError
-from servers.fake import FakeServer, FakeSettings, Fault, FaultKind, Latency
+from servers.fake import FakeServer, FakeSettings, Fault, FaultKind, Latency, Timed
 from tests.servers.processes import until
 
 LONG = "word " * 400
@@ -100,8 +100,130 @@ async def test_fault_hang_lasts_until_the_client_gives_up() -> None:
         await _eventually(lambda: server.counters.disconnected == 1, "the server notices")
 
 
+async def test_a_slow_drip_comes_in_pieces() -> None:
+    async with FakeServer(FakeSettings(faults={1: Fault("slow_drip", seconds=0.4)})) as server:
+        async with httpx2.AsyncClient(base_url=server.url, timeout=20, trust_env=False) as client:
+            async with client.stream("POST", "/v1/chat/completions", json=_body()) as reply:
+                pieces = [piece async for piece in reply.aiter_raw()]
+    assert len(pieces) > 3
+    assert json.loads(b"".join(pieces))["choices"]
+
+
+async def test_what_ignores_an_abort_runs_on_and_replies_late() -> None:
+    settings = FakeSettings(
+        reply=lambda *_: LONG, latency=Latency(per_token_s=0.01), faults={1: Fault("ignores_abort")}
+    )
+    async with FakeServer(settings) as server:
+        running = asyncio.ensure_future(_chat(server, rid="deaf", max_tokens=60))
+        await _eventually(lambda: server.counters.running == 1, "it runs")
+        await _post(server, "/abort_request", {"rid": "deaf"})
+        choice = (await running).json()["choices"][0]
+        assert (choice["finish_reason"], server.counters.aborted) == ("length", 0)
+
+
+async def test_what_ignores_an_abort_holds_its_slot_when_its_client_is_gone() -> None:
+    settings = FakeSettings(
+        reply=lambda *_: LONG, latency=Latency(per_token_s=0.01), faults={1: Fault("ignores_abort")}
+    )
+    async with FakeServer(settings) as server:
+        running = asyncio.ensure_future(_chat(server, max_tokens=100))
+        await _eventually(lambda: server.counters.running == 1, "it runs")
+        running.cancel()
+        await _eventually(lambda: server.counters.disconnected == 1, "the server notices")
+        assert server.counters.running == 1
+        await _eventually(lambda: server.counters.running == 0, "it ends by itself")
+        assert server.counters.completed == 1
+
+
+async def test_a_restart_loses_what_runs_the_cache_the_version_and_the_pause() -> None:
+    settings = FakeSettings(
+        reply=lambda *_: LONG,
+        latency=Latency(per_token_s=0.05),
+        weight_version="v0",
+        faults={4: Fault("restart")},
+    )
+    question = "a question that is long enough to be cached in blocks of sixteen tokens, " * 2
+    async with FakeServer(settings) as server:
+        await _chat(server, question, max_tokens=1)
+        warm = (await _chat(server, question, max_tokens=1)).json()["usage"]
+        assert warm["prompt_tokens_details"]["cached_tokens"] > 0
+        await _post(server, "/update_weight_version", {"new_version": "v1"})
+        running = asyncio.ensure_future(_chat(server, "else"))
+        await _eventually(lambda: server.counters.running == 1, "it runs")
+        for lost in (_chat(server), running):  # the one that meets the restart, and the one in flight
+            with pytest.raises(httpx2.TransportError):
+                await lost
+        assert (server.counters.lost, server.counters.running, server.weight_version) == (1, 0, "v0")
+        cold = (await _chat(server, question, max_tokens=1)).json()
+        assert cold["usage"]["prompt_tokens_details"]["cached_tokens"] == 0
+        assert cold["metadata"]["weight_version"] == "v0"
+        await _post(server, "/pause_generation", {"mode": "retract"})
+        server.befall(Fault("restart"))
+        assert not server.paused
+
+
+async def test_a_dead_server_refuses_connections_and_is_back_at_the_same_address() -> None:
+    async with FakeServer(FakeSettings(faults={1: Fault("dead", seconds=0.5)})) as server:
+        with pytest.raises(httpx2.TransportError):
+            await _chat(server)
+
+        async def refused() -> bool:
+            try:
+                await _chat(server)
+            except httpx2.ConnectError:
+                return True
+            except httpx2.TransportError:
+                return False
+            pytest.fail("it answered before anyone was refused")
+
+        async def answers() -> bool:
+            try:
+                return (await _chat(server)).status_code == 200
+            except httpx2.TransportError:
+                return False
+
+        async with asyncio.timeout(20):
+            while not await refused():
+                pass
+            while not await answers():
+                pass
+
+
+async def test_a_resume_that_is_ignored() -> None:
+    settings = FakeSettings(timed_faults=[Timed(Fault("resume_ignored"), 0.0)])
+    async with FakeServer(settings) as server:
+        await _post(server, "/pause_generation", {"mode": "abort"})
+        assert (await _post(server, "/continue_generation", {})).json()["status"] == "ok"
+        assert server.paused
+        server.befall(Fault("restart"))
+        assert (await _chat(server)).status_code == 200
+
+
+async def test_faults_by_the_clock() -> None:
+    settings = FakeSettings(timed_faults=[Timed(Fault("status", status=503), 0.0, 0.3)])
+    async with FakeServer(settings) as server:
+        assert (await _chat(server)).status_code == 503
+        async with asyncio.timeout(20):
+            while (await _chat(server)).status_code != 200:
+                pass
+
+
+async def test_a_later_request_waits_for_an_update_that_waits(checkpoint: Path) -> None:
+    settings = FakeSettings(latency=Latency(per_request_s=0.3), update_s=0.1, weight_version="v1")
+    async with FakeServer(settings) as server:
+        first = asyncio.ensure_future(_chat(server))
+        await _eventually(lambda: server.counters.running == 1, "it runs")
+        update = {"model_path": str(checkpoint), "weight_version": "v2"}
+        updating = asyncio.ensure_future(_post(server, "/update_weights_from_disk", update))
+        await _eventually(lambda: not server.accepting, "the update waits")
+        second = await _chat(server)
+        assert (await first).json()["metadata"]["weight_version"] == "v1"
+        assert second.json()["metadata"]["weight_version"] == "v2"
+        assert (await updating).json()["success"]
+
+
 async def test_faults_of_the_reply() -> None:
-    kinds: list[FaultKind] = ["wrong_n", "wrong_n", "missing_usage", "stale_version"]
+    kinds: list[FaultKind] = ["wrong_n", "wrong_n", "missing_usage", "stale_version", "no_version"]
     faults = {number: Fault(kind) for number, kind in enumerate(kinds, 1)}
     async with FakeServer(FakeSettings(faults=faults, weight_version="old")) as server:
         await _post(server, "/update_weight_version", {"new_version": "new"})
@@ -109,6 +231,7 @@ async def test_faults_of_the_reply() -> None:
         assert len((await _chat(server, n=1)).json()["choices"]) == 2
         assert "usage" not in (await _chat(server)).json()
         assert (await _chat(server)).json()["metadata"]["weight_version"] == "old"
+        assert "metadata" not in (await _chat(server)).json()
         assert (await _chat(server)).json()["metadata"]["weight_version"] == "new"
 
 
@@ -235,6 +358,9 @@ def test_settings_are_checked() -> None:
         lambda: FakeSettings(port=-1),
         lambda: FakeSettings(max_running_requests=0),
         lambda: FakeSettings(faults={0: Fault("hang")}),
+        lambda: FakeSettings(max_total_tokens=100, context_length=200),
+        lambda: Fault("dead", seconds=-1),
+        lambda: Timed(Fault("hang"), 2.0, 1.0),
     ):
         with pytest.raises(ConfigError):
             bad()
