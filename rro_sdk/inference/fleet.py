@@ -28,6 +28,9 @@ from rro_sdk.inference.wire import ChatRequest, Completion
 LOOK_S = 1.0
 """Between two looks at a server that works: a dead one is found within this, a limit grows at this pace."""
 
+SETTLE_S = 0.05
+"""Between two looks at the least, so that what the last one changed can be seen."""
+
 LOOK_TIMEOUT_S = 15.0
 """A look is answered between two batches; a contended CPU server takes seconds for one."""
 
@@ -328,6 +331,8 @@ class Fleet:
         if found is None:
             for slot in usable:
                 slot.reached = True
+                if slot.growing:
+                    slot.look.set()
         return found
 
     def _order(self, affinity: str) -> tuple[Slot, ...]:
@@ -356,7 +361,7 @@ class Fleet:
 
     def _limit(self, slot: Slot, control: Control) -> None:
         more = control.value - slot.limit
-        slot.control, slot.limit, slot.reached = control, control.value, False
+        slot.control, slot.limit, slot.reached, slot.growing = control, control.value, False, more > 0
         if more > 0:
             self._wake(more)
 
@@ -367,7 +372,8 @@ class Fleet:
             if slot.out is not None:
                 await asyncio.sleep(slot.rest_s)
             else:
-                await _event(slot.look, LOOK_S)
+                await asyncio.sleep(SETTLE_S)
+                await _event(slot.look, LOOK_S - SETTLE_S)
             slot.look.clear()
             try:
                 if slot.why is None:

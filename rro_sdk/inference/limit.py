@@ -18,7 +18,8 @@ START = 16
 """First limit: enough to measure by, and within what a small CPU server runs at once."""
 
 GROWTH = 4
-"""A limit grows by a quarter: from 16 to 256 in 13 looks, and never far past where a queue forms."""
+"""A limit grows by a quarter: from 16 to 256 in 13 looks, and never far past where a queue forms. Below the
+slots that a server says it has, it doubles."""
 
 QUEUE_SHARE = 8
 """Wanted queue: an eighth of what runs. A decoding step ends about (running / tokens of a reply) requests, so
@@ -103,10 +104,10 @@ class LoadLimit:
         if load.waiting > 2 * wanted:
             return self._at(self.value * (load.running + wanted) // (load.running + load.waiting))
         if reached and load.waiting <= wanted:
-            raised = self.value + max(1, self.value // GROWTH)
-            if load.slots is not None:
-                raised = min(raised, max(self.value, load.slots + max(2, load.slots // QUEUE_SHARE)))
-            return self._at(raised)
+            if load.slots is None:
+                return self._at(self.value + max(1, self.value // GROWTH))
+            full = load.slots + max(2, load.slots // QUEUE_SHARE)
+            return self._at(max(self.value, min(2 * self.value, full)))
         return self
 
     def refused(self) -> Self:

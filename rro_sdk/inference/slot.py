@@ -34,6 +34,9 @@ class Slot:
         self.holds = 0
         """Callers that want it left alone for a while."""
         self.reached = False
+        """Whether the limit held a call back since the last look."""
+        self.growing = True
+        """Whether the last look raised the limit, so that the next is worth having soon."""
         self.leases: set[asyncio.Timeout] = set()
         self.idle = asyncio.Event()
         self.idle.set()

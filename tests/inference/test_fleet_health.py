@@ -32,7 +32,7 @@ def settings(**changes: object) -> FleetSettings:
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Looks every 50 ms, so that a test need not wait for seconds."""
-    monkeypatch.setattr(fleet_module, "LOOK_S", 0.05)
+    monkeypatch.setattr(fleet_module, "LOOK_S", 0.1)
     monkeypatch.setattr(fleet_module, "LOOK_TIMEOUT_S", 0.3)
     monkeypatch.setattr(slot_module, "REST_S", (0.05, 0.2))
 
