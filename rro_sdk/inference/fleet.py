@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict, deque
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from types import TracebackType
@@ -200,6 +200,21 @@ class Fleet:
                 slot.holds -= 1
                 slot.look.set()  # what it serves may have changed
             self._wake()
+
+    def settle(self, weight_version: str, failed: Mapping[str, str]) -> None:
+        """What came of a reload of some of the servers.
+
+        Args:
+            weight_version: of every server that may be given requests from now on.
+            failed: servers that get none until a later reload takes them, and why, by URL.
+        """
+        self.weight_version = weight_version
+        for slot in self._slots:
+            slot.barred = failed.get(slot.server.url)
+            if slot.barred is None:
+                slot.version, slot.stale = weight_version, False
+            slot.look.set()
+        self._wake()
 
     async def complete(self, request: ChatRequest, *, affinity: str = "") -> Completion:
         """One completion from whichever server suits, tried again elsewhere where that makes sense.

@@ -29,6 +29,8 @@ class Slot:
         """Why it is out of rotation, if it is."""
         self.stale = False
         """Whether its weights are not the fleet's."""
+        self.barred: str | None = None
+        """Why no probe can bring it back: a reload of it failed."""
         self.rest_s = REST_S[0]
         self.failures = 0
         self.holds = 0
@@ -48,12 +50,12 @@ class Slot:
 
     @property
     def usable(self) -> bool:
-        return self.out is None and not self.stale and not self.holds
+        return self.why is None and not self.holds
 
     @property
     def why(self) -> str | None:
         """Why it gets no requests, if it gets none."""
-        return self.out or (f"it serves weight version {self.version}" if self.stale else None)
+        return self.barred or self.out or (f"it serves weight version {self.version}" if self.stale else None)
 
     def completed(self, seconds: float, tokens: int) -> None:
         """It did a request: it is well, and this is how long it took."""

@@ -181,6 +181,23 @@ async def test_a_held_server_finishes_what_it_has_and_gets_nothing_new() -> None
         assert server.counters.requests == 4
 
 
+async def test_a_server_whose_reload_failed_gets_nothing_until_one_takes_it() -> None:
+    async with (
+        FakeServer(FakeSettings(weight_version="v1")) as one,
+        FakeServer(FakeSettings(weight_version="v1")) as two,
+        Fleet([one.url, two.url], settings()) as fleet,
+    ):
+        await fleet.check()
+        await set_version(one, "v2")
+        fleet.settle("v2", {two.url: "its disk is full"})
+        assert fleet.out == {two.url: "its disk is full"}
+        await asyncio.gather(*(fleet.complete(request(n), affinity=str(n)) for n in range(16)))
+        assert two.counters.requests == 0
+        await set_version(two, "v2")
+        fleet.settle("v2", {})
+        await calls_until(fleet, lambda: two.counters.requests > 0)
+
+
 async def test_only_servers_of_the_fleet_can_be_held() -> None:
     async with Fleet(["http://127.0.0.1:1"]) as fleet:
         with pytest.raises(ConfigError, match=r"http://127\.0\.0\.1:2 is none of this fleet's"):
