@@ -15,6 +15,8 @@ class Counters:
     samples: int = 0
     prompt_tokens: int = 0
     cached_tokens: int = 0
+    """Prompt tokens that were not computed: of several samples' prompt only what was there before them all,
+    where the reply, like SGLang's, tells of the whole."""
     completion_tokens: int = 0
     running: int = 0
     """Sequences in a slot: a request for n samples is n of them."""

@@ -245,13 +245,15 @@ class Engine:
 
     def _match(self, sequence: SampleRun) -> tuple[int, int]:
         """Tokens to compute for a sequence, and those that are cached."""
-        job = sequence.job
-        total = job.ask.prompt.tokens + sequence.made
-        # SGLang computes the prompt of a request for several samples once, before any of them.
-        cached = self.cache.known(job.ask.prompt) if sequence is job.sequences[0] else job.ask.prompt.tokens
+        job, prompt = sequence.job, sequence.job.ask.prompt
+        total = prompt.tokens + sequence.made
+        cached = self.cache.known(prompt) if sequence is job.sequences[0] else prompt.tokens
         if job.cached is None:
-            job.cached = cached
             self._counters.cached_tokens += cached
+            # SGLang computes the prompt of several samples once, before any of them, and then tells of
+            # each that it came out of the cache.
+            whole = min(prompt.tokens - prompt.rest_tokens, prompt.tokens - 1)
+            job.cached = cached if len(job.sequences) == 1 else whole
         return total - cached, cached
 
     def _end_phase(self) -> None:

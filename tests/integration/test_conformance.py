@@ -18,6 +18,26 @@ from tests.integration.contract import chat, check_keys, client
 
 OPENAI_ERROR = {"object", "message", "type", "param", "code"}
 
+LOAD_NUMBERS: dict[str, type | tuple[type, ...]] = {
+    "timestamp": float,
+    "dp_rank": int,
+    "num_running_reqs": int,
+    "num_waiting_reqs": int,
+    "num_waiting_uncached_tokens": int,
+    "num_used_tokens": int,
+    "num_total_tokens": int,
+    "num_active_tokens": int,
+    "max_total_num_tokens": int,
+    "max_running_requests": int,
+    "token_usage": (int, float),
+    "gen_throughput": (int, float),
+    "cache_hit_rate": (int, float),
+    "utilization": (int, float),
+    "total_prefill_uncached_tokens": int,
+    "total_prefill_busy_us": int,
+}
+"""What an adaptive limit may read of an entry of /v1/loads."""
+
 
 @dataclass(frozen=True)
 class Subject:
@@ -65,10 +85,38 @@ async def test_health_and_information(http: httpx2.AsyncClient, server: Subject)
     models = (await http.get("/v1/models")).json()
     assert models["object"] == "list"
     assert {"id", "object", "root", "max_model_len"} <= set(models["data"][0])
-    load = (await http.get("/v1/loads")).json()["loads"][0]
-    assert isinstance(load["num_running_reqs"], int)
-    assert isinstance(load["num_waiting_reqs"], int)
     assert (await http.get("/server_info")).json()["model_path"] == str(server.model)
+
+
+async def test_loads(http: httpx2.AsyncClient) -> None:
+    told = (await http.get("/v1/loads")).json()
+    assert set(told) == {"timestamp", "version", "accelerator", "num_accelerators", "loads"}
+    (load,) = told["loads"]
+    assert set(LOAD_NUMBERS) <= set(load)
+    for name, kind in LOAD_NUMBERS.items():
+        assert isinstance(load[name], kind), name
+    assert set(load["queues"]) == {"waiting", "grammar", "paused", "retracted", "prealloc_ready"}
+    assert 0 < load["max_running_requests"] < load["max_total_num_tokens"]
+
+
+async def test_loads_follow_what_runs(http: httpx2.AsyncClient) -> None:
+    asked = chat(http, "Go on forever.", max_tokens=3000, ignore_eos=True, n=2, rid="two")
+    running = asyncio.ensure_future(asked)
+    await _until_running(http, 2)  # each sample is a request to the scheduler
+
+    async def load() -> dict[str, Any]:
+        found: dict[str, Any] = (await http.get("/v1/loads")).json()["loads"][0]
+        return found
+
+    async with asyncio.timeout(30):
+        while not (during := await load())["token_usage"]:
+            await asyncio.sleep(0.1)
+    assert 0 < during["num_used_tokens"] <= during["max_total_num_tokens"]
+    assert during["token_usage"] < 1
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    await _until_running(http, 0)
 
 
 async def test_chat_completion(http: httpx2.AsyncClient) -> None:
@@ -108,6 +156,30 @@ async def test_a_prompt_seen_before_is_cached(http: httpx2.AsyncClient) -> None:
         < again["prompt_tokens_details"]["cached_tokens"]
         < again["prompt_tokens"]
     )
+
+
+async def test_several_samples_of_one_prompt_compute_it_once(http: httpx2.AsyncClient) -> None:
+    prompt = "A library lends books to people. " * 10 + "Who lends them?"
+    assert (await http.post("/flush_cache", params={"timeout": 10})).status_code == 200
+    usage = (await chat(http, prompt, n=3))["usage"]
+    assert usage["completion_tokens"] == 12
+    # Computed once for all, and then told as cached of each.
+    assert (
+        usage["prompt_tokens"] - 17
+        <= usage["prompt_tokens_details"]["cached_tokens"]
+        < usage["prompt_tokens"]
+    )
+
+
+async def test_the_reply_is_cached_with_its_prompt(http: httpx2.AsyncClient) -> None:
+    assert (await http.post("/flush_cache", params={"timeout": 10})).status_code == 200
+    first = await chat(http, "Go on forever.", max_tokens=80, ignore_eos=True)
+    said = first["choices"][0]["message"]["content"]
+    turns = [("user", "Go on forever."), ("assistant", said), ("user", "And then?")]
+    messages = [{"role": role, "content": content} for role, content in turns]
+    body = {"model": "any", "temperature": 0, "max_tokens": 1, "messages": messages}
+    usage = (await http.post("/v1/chat/completions", json=body)).json()["usage"]
+    assert usage["prompt_tokens_details"]["cached_tokens"] > first["usage"]["prompt_tokens"] + 16
 
 
 async def test_native_generation(http: httpx2.AsyncClient) -> None:
@@ -248,6 +320,27 @@ async def test_updates(http: httpx2.AsyncClient, server: Subject, tmp_path: Path
         "message": "Weight version updated to default",
         "new_version": "default",
     }
+
+
+async def test_an_update_that_waits_goes_before_later_requests(
+    http: httpx2.AsyncClient, server: Subject
+) -> None:
+    first = asyncio.ensure_future(chat(http, "Go on forever.", max_tokens=400, ignore_eos=True, rid="first"))
+    await _until_running(http, 1)
+    update = {"model_path": str(server.model), "weight_version": "v1"}
+    updating = asyncio.ensure_future(http.post("/update_weights_from_disk", json=update))
+    done, _ = await asyncio.wait({updating}, timeout=0.5)
+    try:
+        assert not done
+        later = await chat(http, "hello", max_tokens=1)
+        assert later["metadata"]["weight_version"] == "v1"
+        assert first.done()
+        assert (await first)["metadata"]["weight_versions"] == [
+            {"version": "default", "start": 0, "end": 400}
+        ]
+        assert (await updating).json()["success"]
+    finally:
+        await http.post("/update_weight_version", json={"new_version": "default"})
 
 
 async def test_keys_of_the_fake() -> None:
