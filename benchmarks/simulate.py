@@ -15,7 +15,8 @@ and the seeds alone, which is checked; so pairs per completion are taken over al
 stretch are its completions/s times that, without the noise of which tasks ended in it.
 
 Client CPU is the process's time less what the simulated servers took of it, with the collector off
-because their memory is not the client's. It holds all of the SDK but the wire, which `benchmarks.client` has.
+because their memory is not the client's. It holds all of the SDK but the wire; what that costs is taken from
+the last `benchmarks.client` (bare aiohttp), where there is one.
 """
 
 from __future__ import annotations
@@ -28,10 +29,12 @@ import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import click
+import msgspec
 
-from benchmarks._harness import Metric, at_least, finish
+from benchmarks._harness import RESULTS, Metric, at_least, finish
 from benchmarks._simulated import Moves, SimulatedTransport, reply, tasks
 from rro_sdk.errors import RROError
 from rro_sdk.inference.fleet import Fleet, FleetSettings
@@ -172,10 +175,12 @@ def settings_of(profile: Profile, slots: int, servers: int, scenario: str) -> li
     return [odd if number % 8 == 7 else plain for number in range(servers)]
 
 
-def run(servers: int, slots: int, profile: Profile, scenario: str, seed: int) -> Run:
+def run(
+    servers: int, slots: int, profile: Profile, scenario: str, seed: int, fewest_tasks: int = FEWEST_TASKS
+) -> Run:
     """One size, in a loop and a virtual time of its own."""
     in_flight = math.ceil(TASKS_PER_PLACE * servers * slots / 5)
-    count = max(FEWEST_TASKS, math.ceil(GENERATIONS * in_flight))
+    count = max(fewest_tasks, math.ceil(GENERATIONS * in_flight))
     gc.collect()
     gc.disable()
     try:
@@ -198,8 +203,35 @@ def same_pairs(runs: list[Run]) -> float:
     return same / shared if shared else 1.0
 
 
-def metrics_of(runs: list[Run], *, barred: bool) -> list[Metric]:
-    """Figures of every size, and their ratios to the first."""
+def wire_ms(results: Path = RESULTS) -> float | None:
+    """CPU-ms of one completion on the wire: bare aiohttp's in the last `benchmarks.client`, if there is one.
+
+    Of its concurrencies the highest.
+    """
+    file = results / "client.json"
+    if not file.exists():
+        return None
+    metrics = msgspec.json.decode(file.read_bytes(), type=_Results).metrics
+    values = {
+        int(metric.metric.rpartition(" ")[2]): metric.value
+        for metric in metrics
+        if metric.metric.startswith("CPU per completion, bare aiohttp, concurrency ")
+    }
+    return values[max(values)] if values else None
+
+
+class _Results(msgspec.Struct):
+    metrics: list[Metric]
+
+
+def metrics_of(runs: list[Run], wire: float | None, *, barred: bool) -> list[Metric]:
+    """Figures of every size, and their ratios to the first.
+
+    Args:
+        runs: one a size.
+        wire: see `wire_ms`.
+        barred: hold the ratios to the bars.
+    """
     pairs_per_completion = sum(len(each.pairs) for each in runs) / sum(each.end.completed for each in runs)
     base = runs[0]
     base_rate = base.completions_per_s(base.steady, base.last)
@@ -215,7 +247,12 @@ def metrics_of(runs: list[Run], *, barred: bool) -> list[Metric]:
             Metric(f"decode batch over slots, {size}", each.batch(each.steady, each.last)),
             Metric(f"prompt tokens from the prefix cache, {size}", each.cached(each.steady, each.last)),
             Metric(f"client CPU per completion without the wire, {size}", each.client_ms, "ms"),
-            Metric(f"completions/s that one client process can drive, {size}", 1000 / each.client_ms, "1/s"),
+            Metric(
+                f"completions/s that one client process can drive, {size}",
+                1000 / (each.client_ms + (wire or 0.0)),
+                "1/s",
+                note="with the wire" if wire is not None else "without the wire: run benchmarks.client first",
+            ),
         ]
         if each is not base:
             over = f"pairs/s per server, {size} over {base.servers}"
@@ -271,7 +308,8 @@ def main(counts: list[int], slots: int, profile: str, scenario: str, seed: int) 
             file=sys.stderr,
         )
     plain = scenario == "plain"
-    metrics = metrics_of(runs, barred=plain)
+    wire = wire_ms()
+    metrics = metrics_of(runs, wire, barred=plain)
     last = runs[-1]
     ratios = [
         f"{metric.value:.3f} at {each.servers}"
@@ -283,7 +321,7 @@ def main(counts: list[int], slots: int, profile: str, scenario: str, seed: int) 
         "simulate" if plain else f"simulate_{scenario}",
         metrics,
         f"pairs/s per server against {runs[0].servers}: {', '.join(ratios) or 'one size only'};"
-        f" one client process drives {1000 / last.client_ms:,.0f} completions/s,"
+        f" one client process drives {1000 / (last.client_ms + (wire or 0.0)):,.0f} completions/s,"
         f" {last.servers} such servers ask for"
         f" {last.completions_per_s(last.steady, last.last) * last.servers:,.0f}",
         settings={

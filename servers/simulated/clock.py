@@ -21,8 +21,8 @@ REAL_LIMIT_S = 60.0
 class VirtualLoop(asyncio.SelectorEventLoop):
     """`asyncio.Runner(loop_factory=VirtualLoop)`. Same program, same order of events, same times.
 
-    Sockets work, but no virtual time passes while one is waited for only if no timer is set; simulate
-    the peer instead.
+    What holds the clock is work given to `run_in_executor` (and so `asyncio.to_thread`). A socket that is waited
+    for does not: simulate the peer instead.
     """
 
     def __init__(self) -> None:
@@ -39,6 +39,13 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         self._in_threads += 1
         future.add_done_callback(self._thread_done)
         return future
+
+    async def shutdown_default_executor(self, *args: Any, **settings: Any) -> None:
+        self._in_threads += 1  # it waits for its threads in one of its own
+        try:
+            await super().shutdown_default_executor(*args, **settings)
+        finally:
+            self._in_threads -= 1
 
     def _thread_done(self, future: asyncio.Future[Any]) -> None:
         self._in_threads -= 1

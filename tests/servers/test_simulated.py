@@ -7,6 +7,7 @@ import time
 
 import pytest
 
+from benchmarks import simulate
 from benchmarks._simulated import MAX_TURNS, NEEDED, Moves, SimulatedTransport, reply, success_rate, tasks
 from rro_sdk.errors import ServerRefused, ServerTimeout, ServerUnreachable
 from rro_sdk.inference.fleet import Fleet, FleetSettings
@@ -171,3 +172,17 @@ def test_profiles_are_what_their_sources_say() -> None:
     assert all(profile.source for profile in PROFILES.values())
     with pytest.raises(ValueError, match="per_token_s"):
         Latency(per_token_s=float("nan"))
+
+
+@pytest.mark.parametrize("scenario", simulate.SCENARIOS)
+def test_the_benchmark_on_fleets_of_toy_size(scenario: str) -> None:
+    runs = [simulate.run(servers, 4, PROFILE, scenario, 0, fewest_tasks=24) for servers in (1, 8)]
+    found = {metric.metric: metric for metric in simulate.metrics_of(runs, 0.1, barred=False)}
+    assert found["share of shared tasks with the same pairs in every run"].ok
+    assert found["tasks set aside"].value == 0
+    for servers in ("1 server", "8 servers"):
+        assert 0 < found[f"slots busy, {servers}"].value <= 1
+        assert 0 < found[f"decode batch over slots, {servers}"].value <= 1
+        assert 0 < found[f"prompt tokens from the prefix cache, {servers}"].value < 1
+    if scenario == "outage":
+        assert found["requests tried again"].value > 0
