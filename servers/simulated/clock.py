@@ -21,8 +21,8 @@ REAL_LIMIT_S = 60.0
 class VirtualLoop(asyncio.SelectorEventLoop):
     """`asyncio.Runner(loop_factory=VirtualLoop)`. Same program, same order of events, same times.
 
-    What holds the clock is work given to `run_in_executor` (and so `asyncio.to_thread`). A socket that is waited
-    for does not: simulate the peer instead.
+    What holds the clock is work given to `run_in_executor` (and so `asyncio.to_thread`). A socket that is
+    waited for does not: simulate the peer instead.
     """
 
     def __init__(self) -> None:
