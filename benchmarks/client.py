@@ -36,7 +36,7 @@ AIOHTTP_BAR = 2.5
 
 SDK, AIOHTTP, OPENAI = "SDK path", "bare aiohttp", "openai"
 RARELY = 100
-"""One pool of httpx or httpx2 costs some 10 ms at 1,024 connections: its order of size is all that is asked."""
+"""One pool of httpx or httpx2 costs some 10 ms at 1,024 connections: its order of size is enough."""
 UNTUNED = ", collector as Python sets it"
 
 
@@ -210,6 +210,12 @@ def main(rounds: int, levels: tuple[int, ...]) -> None:
             "collector_new_objects": NEW_OBJECTS,
             "batches": {each.name: [each.batch(level) for level in levels] for each in contenders()},
         },
+        notes=[
+            f"The collector looks at young objects after {NEW_OBJECTS:,} new ones, for every way but those"
+            " that say otherwise: rro_sdk.collector, which rro's commands use and your own program may.",
+            "The stub answers at once, so one turn of the event loop serves many replies; one pool of"
+            " httpx or httpx2 took part in one round only.",
+        ],
         packages=("openai", "httpx2", "httpx", "tenacity", "pydantic"),
     )
     raise SystemExit(code)

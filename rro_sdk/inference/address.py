@@ -21,7 +21,9 @@ def normalise(url: str) -> str:
     except ValueError:
         raise ConfigError("a server URL has a port that is not a number; write http://HOST:PORT") from None
     if parts.scheme not in ("http", "https") or not parts.hostname:
-        shown = f"{parts.scheme}:..." if parts.scheme else "without a scheme"
+        # What stands before a colon is a scheme only if "://" follows; it may be a user or a key otherwise.
+        known = url.strip().lower().startswith(f"{parts.scheme}://")
+        shown = f"{parts.scheme}://..." if parts.scheme and known else "without a scheme"
         raise ConfigError(f"a server URL must be http://HOST:PORT or https://HOST:PORT, not {shown}")
     if parts.username or parts.password:
         raise ConfigError(
@@ -31,6 +33,10 @@ def normalise(url: str) -> str:
         raise ConfigError(
             f"the URL of server {parts.hostname} has a query or fragment; write http://HOST:PORT"
         )
+    if port == 0:
+        raise ConfigError(f"the URL of server {parts.hostname} has port 0, at which nothing listens")
+    if port == {"http": 80, "https": 443}[parts.scheme]:
+        port = None  # so that a server given with and without it is one and the same
     host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
     path = parts.path.rstrip("/").removesuffix("/v1")
     return f"{parts.scheme}://{host}{f':{port}' if port else ''}{path}"

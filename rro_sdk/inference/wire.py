@@ -6,6 +6,8 @@ missing or mistyped one is an error that names its path.
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import msgspec
 
 from rro_sdk.types import Message, Usage
@@ -54,13 +56,16 @@ class _Choice(msgspec.Struct):
     finish_reason: str | None = None
 
 
+_Count = Annotated[int, msgspec.Meta(ge=0)]
+
+
 class _PromptDetails(msgspec.Struct):
-    cached_tokens: int | None = 0
+    cached_tokens: _Count | None = 0
 
 
 class _ReplyUsage(msgspec.Struct):
-    prompt_tokens: int
-    completion_tokens: int
+    prompt_tokens: _Count
+    completion_tokens: _Count
     prompt_tokens_details: _PromptDetails | None = None
 
 
@@ -95,7 +100,12 @@ def decode_reply(body: bytes, *, n: int, server: str) -> Completion:
     Raises:
         msgspec.DecodeError: not JSON, or not of the contract's shape; the message names the field.
     """
-    reply = _decoder.decode(body)
+    try:
+        reply = _decoder.decode(body)
+    except UnicodeDecodeError:  # msgspec passes these two on as they are
+        raise msgspec.DecodeError("JSON is malformed: it is not UTF-8") from None
+    except RecursionError:
+        raise msgspec.DecodeError("JSON is malformed: it is nested too deep") from None
     if len(reply.choices) != n:
         raise msgspec.ValidationError(f"Expected {n} choices, got {len(reply.choices)} - at `$.choices`")
     choices = sorted(reply.choices, key=lambda choice: choice.index)

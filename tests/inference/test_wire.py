@@ -63,11 +63,21 @@ def test_missing_cache_report_counts_as_none_cached(details: Any) -> None:
         (reply(usage=None), r"\$\.usage"),
         (reply(choices=[{"index": 0}]), "message"),
         (reply(choices=[]), "Expected 2 choices, got 0"),
+        (b"", "truncated"),
+        (b"[]", "Expected `object`, got `array`"),
+        (reply(choices=[{"message": {"content": ["secret"]}}]), r"\$\.choices\[0\]\.message\.content"),
+        (reply(usage={"prompt_tokens": "secret", "completion_tokens": 1}), r"\$\.usage\.prompt_tokens"),
+        (reply(usage={"prompt_tokens": 1, "completion_tokens": -1}), r"\$\.usage\.completion_tokens"),
+        (reply(metadata={"weight_version": 3}), r"\$\.metadata\.weight_version"),
+        (b'{"id": "\xff\xfe", "choices": [], "usage": "\xff"}', "Expected `object`"),
+        (b'{"choices": [{"message": {"content": "\xff"}}]}', "not UTF-8"),
+        (b'{"id": ' + b"[" * 5000 + b"]" * 5000 + b"}", "nested too deep"),
     ],
 )
 def test_a_reply_of_another_shape_names_the_field(body: bytes, field: str) -> None:
-    with pytest.raises(msgspec.DecodeError, match=field):
+    with pytest.raises(msgspec.DecodeError, match=field) as caught:
         decode_reply(body, n=2, server="s")
+    assert "secret" not in str(caught.value)
 
 
 def test_requests_leave_out_what_is_not_set() -> None:
@@ -78,3 +88,20 @@ def test_requests_leave_out_what_is_not_set() -> None:
         "temperature": 0.0,
         "seed": 0,
     }
+
+
+def test_several_samples_share_one_prompt_and_its_cost() -> None:
+    choices = [{"index": i, "message": {"content": str(i)}, "finish_reason": "stop"} for i in (2, 0, 3, 1)]
+    usage = {
+        "prompt_tokens": 90,
+        "completion_tokens": 40,
+        "prompt_tokens_details": {"cached_tokens": 64},
+    }
+    completion = decode_reply(reply(choices=choices, usage=usage), n=4, server="s")
+    assert [sample.text for sample in completion.samples] == ["0", "1", "2", "3"]
+    assert completion.usage == Usage(90, 64, 40)
+
+
+def test_n_is_in_the_request_when_it_is_not_1() -> None:
+    request = ChatRequest(messages=(Message("user", "hi"),), model="m", temperature=1.0, n=4)
+    assert json.loads(encode_request(request))["n"] == 4
