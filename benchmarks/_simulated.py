@@ -54,7 +54,7 @@ class Moves(Environment):
         f"You make moves, one a turn, {MAX_TURNS} at most. A move is the word move and a number from 0 to "
         f"{MOVES - 1}. " + "Think about what the last observation told you before you choose the next. " * 12
     )
-    demonstrations = (
+    demonstrations: tuple[Message, ...] = (
         Message("user", "Which moves solve the example? " + "It is much like the others. " * 8),
         Message("assistant", "Thought: the low ones look well\nAction: move 1"),
         Message("user", "Observation: a good move"),

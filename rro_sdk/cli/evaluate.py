@@ -8,6 +8,7 @@ import click
 import msgspec
 
 from rro_sdk.cli._options import environment, sampling_options, server_options, task_options, tasks
+from rro_sdk.collector import fewer_collections
 
 AT_ONCE = 64
 """Tasks played at once per server where its queue decides; each has one request in flight."""
@@ -58,4 +59,5 @@ def command(
                 f" on {found.tasks} tasks, {found.solved} solved"
             )
 
-    asyncio.run(run())
+    with fewer_collections():
+        asyncio.run(run())

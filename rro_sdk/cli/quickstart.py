@@ -12,6 +12,7 @@ from typing import Literal
 
 import click
 
+from rro_sdk.collector import fewer_collections
 from rro_sdk.errors import ConfigError
 
 SMOLLM2 = Path("models/smollm2")
@@ -74,4 +75,5 @@ def command(
         make_smollm2(folder)
     out.mkdir(parents=True, exist_ok=True)
     (out / MARK).touch()
-    asyncio.run(run(folder))
+    with fewer_collections():
+        asyncio.run(run(folder))

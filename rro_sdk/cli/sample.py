@@ -10,6 +10,7 @@ import click
 import msgspec
 
 from rro_sdk.cli._options import environment, sampling_options, server_options, task_options, tasks
+from rro_sdk.collector import fewer_collections
 
 
 @click.command("sample", short_help="explore tasks and write preference pairs")
@@ -90,4 +91,5 @@ def command(
             write_summary(summary, run_dir)
             click.echo(msgspec.json.encode(summary).decode() if as_json else format_summary(summary))
 
-    asyncio.run(run())
+    with fewer_collections():
+        asyncio.run(run())
