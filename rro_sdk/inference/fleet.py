@@ -8,7 +8,6 @@ and is the only thing that chooses between them. What it chooses by is in `routi
 from __future__ import annotations
 
 import asyncio
-from collections import OrderedDict, deque
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
@@ -18,8 +17,9 @@ from typing import Self
 from rro_sdk.errors import ConfigError, ServerError, ServerRefused, ServerTimeout, ServerUnreachable
 from rro_sdk.inference.address import normalise_all
 from rro_sdk.inference.limit import FixedLimit, LatencyLimit, LoadLimit
+from rro_sdk.inference.places import Places
 from rro_sdk.inference.retry import RetrySettings, with_retries
-from rro_sdk.inference.routing import choose, common_version, least_loaded, preference
+from rro_sdk.inference.routing import common_version
 from rro_sdk.inference.server import ModelInfo, Server
 from rro_sdk.inference.slot import Control, Slot
 from rro_sdk.inference.transport import Transport
@@ -42,9 +42,6 @@ FAILURES = 3
 
 WINDOW = 4
 """Requests per unit of limit in a window of `LatencyLimit`: enough for the mean to settle."""
-
-REMEMBERED = 4096
-"""Prefixes whose order of servers is kept; one costs a hash per server to make again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,9 +113,7 @@ class Fleet:
         self.weight_version = ""
         self._stack = AsyncExitStack()
         self._slots: list[Slot] = []
-        self._active = 0
-        self._waiting: deque[asyncio.Future[None]] = deque()
-        self._orders: OrderedDict[str, tuple[Slot, ...]] = OrderedDict()
+        self._places = Places([], self.settings.outage_s)
 
     async def __aenter__(self) -> Self:
         transport = await self._stack.enter_async_context(self._transport)
@@ -126,6 +121,7 @@ class Fleet:
             Slot(Server(url, transport), self.settings.control(), self.settings.requests_per_second)
             for url in self.urls
         ]
+        self._places = Places(self._slots, self.settings.outage_s)
         tasks = [asyncio.create_task(self._watch(slot)) for slot in self._slots]
         tasks += [asyncio.create_task(slot.gate.run()) for slot in self._slots if slot.gate is not None]
         self._stack.push_async_callback(_end, tasks)
@@ -142,7 +138,7 @@ class Fleet:
     @property
     def in_flight(self) -> int:
         """Requests that hold a place on some server now."""
-        return self._active
+        return self._places.taken
 
     @property
     def limits(self) -> dict[str, int]:
@@ -192,6 +188,7 @@ class Fleet:
         slots = [slot for slot in self._slots if slot.server.url in wanted]
         for slot in slots:
             slot.holds += 1
+        self._places.changed()
         try:
             await asyncio.gather(*(slot.idle.wait() for slot in slots))
             yield
@@ -199,7 +196,7 @@ class Fleet:
             for slot in slots:
                 slot.holds -= 1
                 slot.look.set()  # what it serves may have changed
-            self._wake()
+            self._places.changed()
 
     def settle(self, weight_version: str, failed: Mapping[str, str]) -> None:
         """What came of a reload of some of the servers.
@@ -214,7 +211,7 @@ class Fleet:
             if slot.barred is None:
                 slot.version, slot.stale = weight_version, False
             slot.look.set()
-        self._wake()
+        self._places.changed()
 
     async def complete(self, request: ChatRequest, *, affinity: str = "") -> Completion:
         """One completion from whichever server suits, tried again elsewhere where that makes sense.
@@ -225,7 +222,7 @@ class Fleet:
         failed: set[Slot] = set()
 
         async def attempt() -> Completion:
-            slot = await self._acquire(affinity, failed)
+            slot = await self._places.take(affinity, failed)
             try:
                 return await self._ask(slot, request)
             except ServerError as error:
@@ -233,7 +230,7 @@ class Fleet:
                 self._blame(slot, error)
                 raise
             finally:
-                self._release(slot)
+                self._places.give_back(slot)
 
         return await with_retries(attempt, self.settings.retry, self._count_retry)
 
@@ -279,7 +276,7 @@ class Fleet:
     def _rest(self, slot: Slot, why: str) -> None:
         slot.rest(why)
         slot.look.set()
-        self._wake()  # those who wait may have to count an outage now
+        self._places.changed()
 
     def _serves(self, slot: Slot, version: str) -> None:
         """A server says which weights it has: leave out those whose weights are not the fleet's."""
@@ -288,97 +285,13 @@ class Fleet:
         for each in self._slots:
             each.stale = bool(each.version) and each.version != self.weight_version
             each.look.set()
-        self._wake()
-
-    async def _acquire(self, affinity: str, failed: set[Slot]) -> Slot:
-        first = False
-        try:
-            async with asyncio.timeout(None) as outage:
-                while True:
-                    slot = self._choose(affinity, failed)
-                    if slot is not None:
-                        slot.active += 1
-                        slot.idle.clear()
-                        self._active += 1
-                        return slot
-                    self._count_outage(outage)
-                    await self._turn(first)
-                    first = True  # whoever was woken and found nothing keeps his place
-        except TimeoutError:
-            said = "; ".join(f"{url}: {why}" for url, why in self.out.items())
-            raise ServerUnreachable(
-                f"no server could be asked for {self.settings.outage_s:g} s ({said})", url=self.urls[0]
-            ) from None
-
-    def _count_outage(self, outage: asyncio.Timeout) -> None:
-        """Only the time in which every server is out counts; waiting for a place has no deadline."""
-        if any(slot.why is None for slot in self._slots):
-            outage.reschedule(None)
-        elif outage.when() is None:
-            outage.reschedule(asyncio.get_running_loop().time() + self.settings.outage_s)
-
-    async def _turn(self, first: bool) -> None:
-        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        if first:
-            self._waiting.appendleft(turn)
-        else:
-            self._waiting.append(turn)
-        try:
-            await turn
-        except asyncio.CancelledError:
-            if turn.done() and not turn.cancelled():
-                self._wake(1)  # the place that was ours to take must not be lost
-            raise
-
-    def _choose(self, affinity: str, failed: set[Slot]) -> Slot | None:
-        """Servers that failed this call already are asked only if every other one is out."""
-        usable = [slot for slot in self._slots if slot.usable and slot not in failed] or [
-            slot for slot in self._slots if slot.usable
-        ]
-        if len(usable) == 1:
-            found = usable[0] if usable[0].active < usable[0].limit else None
-        elif affinity:
-            allowed = set(usable)
-            order = (slot for slot in self._order(affinity) if slot in allowed)
-            found = choose(order, self._active, sum(slot.limit for slot in usable))
-        else:
-            found = least_loaded(usable)
-        if found is None:
-            for slot in usable:
-                slot.reached = True
-                if slot.growing:
-                    slot.look.set()
-        return found
-
-    def _order(self, affinity: str) -> tuple[Slot, ...]:
-        order = self._orders.get(affinity)
-        if order is None:
-            order = preference(affinity, self._slots, lambda slot: slot.server.url)
-            self._orders[affinity] = order
-            if len(self._orders) > REMEMBERED:
-                self._orders.popitem(last=False)
-        return order
-
-    def _release(self, slot: Slot) -> None:
-        slot.active -= 1
-        self._active -= 1
-        if not slot.active:
-            slot.idle.set()
-        self._wake(1)
-
-    def _wake(self, places: int | None = None) -> None:
-        """Let waiting callers try again: as many as places came free, or all who may find one now."""
-        while self._waiting and (places is None or places > 0):
-            turn = self._waiting.popleft()
-            if not turn.done():
-                turn.set_result(None)
-                places = None if places is None else places - 1
+        self._places.changed()
 
     def _limit(self, slot: Slot, control: Control) -> None:
         more = control.value - slot.limit
         slot.control, slot.limit, slot.reached, slot.growing = control, control.value, False, more > 0
-        if more > 0:
-            self._wake(more)
+        if more:
+            self._places.changed()
 
     async def _watch(self, slot: Slot) -> None:
         """Look at one server again and again."""
@@ -396,7 +309,7 @@ class Fleet:
                 else:
                     await self._read_version(slot)
                     slot.out = None
-                    self._wake()
+                    self._places.changed()
                 misses = 0
             except (ServerUnreachable, ServerTimeout) as error:
                 misses += 1

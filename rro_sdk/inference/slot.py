@@ -57,6 +57,12 @@ class Slot:
         """Why it gets no requests, if it gets none."""
         return self.barred or self.out or (f"it serves weight version {self.version}" if self.stale else None)
 
+    def was_reached(self) -> None:
+        """Its limit held a call back."""
+        self.reached = True
+        if self.growing:
+            self.look.set()
+
     def completed(self, seconds: float, tokens: int) -> None:
         """It did a request: it is well, and this is how long it took."""
         self.failures, self.rest_s = 0, REST_S[0]

@@ -1,0 +1,194 @@
+"""Places on servers: who gets the next free one, and who waits for which.
+
+A call that finds no room waits for its prefix's own server. A place that comes free goes to a call that
+waits for that server, so that prefixes stay where their cache is even when every server is full; only a
+server for which nobody waits takes a call from the longest queue. Places are handed over, never left to a
+race.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict, deque
+from collections.abc import Callable, Sequence, Set
+from dataclasses import dataclass
+
+from rro_sdk.errors import ServerUnreachable
+from rro_sdk.inference.routing import choose, least_loaded, preference
+from rro_sdk.inference.slot import Slot
+
+REMEMBERED = 4096
+"""Prefixes whose order of servers is kept; one costs a hash per server to make again."""
+
+NOBODY: Set[Slot] = frozenset()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Call:
+    """A call that waits for a place."""
+
+    turn: asyncio.Future[Slot]
+    affinity: str
+    failed: Set[Slot]
+
+
+class Places:
+    """The places of all servers of a fleet.
+
+    Args:
+        slots: the servers.
+        outage_s: how long calls wait while no server can be asked at all.
+    """
+
+    def __init__(self, slots: Sequence[Slot], outage_s: float) -> None:
+        self.taken = 0
+        self._slots = list(slots)
+        self._outage_s = outage_s
+        self._usable: list[Slot] = []
+        self._limit = 0
+        self._queues: dict[Slot | None, deque[_Call]] = {}
+        self._orders: OrderedDict[str, tuple[Slot, ...]] = OrderedDict()
+        self._outage: asyncio.TimerHandle | None = None
+        self.changed()
+
+    async def take(self, affinity: str, failed: Set[Slot] = NOBODY) -> Slot:
+        """A place on the server that suits; `give_back` it.
+
+        Args:
+            affinity: name of the prefix, "" for none.
+            failed: servers that failed this call, asked again only if there is no other.
+
+        Raises:
+            ServerUnreachable: no server could be asked for `outage_s`; says why of each.
+        """
+        slot = self._choose(affinity, failed)
+        if slot is not None:
+            return self._taken(slot)
+        call = _Call(asyncio.get_running_loop().create_future(), affinity, failed)
+        self._queue(call)
+        self._watch_outage()
+        try:
+            return await call.turn
+        except asyncio.CancelledError:
+            if call.turn.done() and not call.turn.cancelled() and call.turn.exception() is None:
+                self.give_back(call.turn.result())  # handed over just before
+            raise
+
+    def give_back(self, slot: Slot) -> None:
+        """The place is free; somebody who waits gets it at once."""
+        slot.active -= 1
+        self.taken -= 1
+        if not slot.active:
+            slot.idle.set()
+        self._hand_out(slot)
+
+    def changed(self) -> None:
+        """Some server went, came back or has another limit."""
+        self._usable = [slot for slot in self._slots if slot.usable]
+        self._limit = sum(slot.limit for slot in self._usable)
+        for home in [slot for slot in self._queues if slot is not None and not slot.usable]:
+            for call in self._queues.pop(home):
+                self._queue(call)
+        for slot in self._usable:
+            self._hand_out(slot)
+        self._watch_outage()
+
+    def _choose(self, affinity: str, failed: Set[Slot]) -> Slot | None:
+        among = self._allowed(failed)
+        if len(among) == 1:
+            found = among[0] if among[0].active < among[0].limit else None
+        elif affinity and among:
+            allowed = among if failed else None  # a list of all servers is not worth searching
+            order = (
+                slot for slot in self._order(affinity) if slot.usable and (allowed is None or slot in allowed)
+            )
+            found = choose(order, self.taken, self._limit)
+        else:
+            found = least_loaded(among)
+        if found is None:
+            for slot in among:
+                slot.was_reached()
+        return found
+
+    def _allowed(self, failed: Set[Slot]) -> list[Slot]:
+        if not failed:
+            return self._usable
+        return [slot for slot in self._usable if slot not in failed] or self._usable
+
+    def _queue(self, call: _Call) -> None:
+        """Let it wait for the server that its prefix wants most."""
+        allowed = self._allowed(call.failed)
+        wanted = (
+            (slot for slot in self._order(call.affinity) if slot in allowed) if call.affinity else iter(())
+        )
+        self._queues.setdefault(next(wanted, None), deque()).append(call)
+
+    def _order(self, affinity: str) -> tuple[Slot, ...]:
+        order = self._orders.get(affinity)
+        if order is None:
+            order = preference(affinity, self._slots, lambda slot: slot.server.url)
+            self._orders[affinity] = order
+            if len(self._orders) > REMEMBERED:
+                self._orders.popitem(last=False)
+        return order
+
+    def _taken(self, slot: Slot) -> Slot:
+        slot.active += 1
+        slot.idle.clear()
+        self.taken += 1
+        return slot
+
+    def _hand_out(self, slot: Slot) -> None:
+        while slot.usable and slot.active < slot.limit and (call := self._next(slot)) is not None:
+            call.turn.set_result(self._taken(slot))
+
+    def _next(self, slot: Slot) -> _Call | None:
+        """The call that gets a place on this server: its own first, then one without a prefix, then the
+        longest queue's."""
+        for queue in self._in_order(slot):
+            call = _pop(queue, lambda call: slot in self._allowed(call.failed))
+            if call is not None:
+                return call
+        return None
+
+    def _in_order(self, slot: Slot) -> list[deque[_Call]]:
+        if not self._queues:
+            return []
+        own = [queue for home in (slot, None) if (queue := self._queues.get(home))]
+        if own:
+            return own
+        waiting = [queue for queue in self._queues.values() if queue]
+        return [max(waiting, key=len)] if waiting else []
+
+    def _watch_outage(self) -> None:
+        """Only the time in which no server works counts; waiting for a place has no deadline."""
+        away = any(self._queues.values()) and all(slot.why is not None for slot in self._slots)
+        if not away and self._outage is not None:
+            self._outage.cancel()
+            self._outage = None
+        elif away and self._outage is None:
+            loop = asyncio.get_running_loop()
+            self._outage = loop.call_later(self._outage_s, self._give_up)
+
+    def _give_up(self) -> None:
+        self._outage = None
+        said = "; ".join(f"{slot.server.url}: {slot.why}" for slot in self._slots)
+        for queue in self._queues.values():
+            while (call := _pop(queue, lambda _: True)) is not None:
+                call.turn.set_exception(
+                    ServerUnreachable(
+                        f"no server could be asked for {self._outage_s:g} s ({said})",
+                        url=self._slots[0].server.url,
+                    )
+                )
+
+
+def _pop(queue: deque[_Call], suits: Callable[[_Call], bool]) -> _Call | None:
+    """The first call that still waits and suits; those that gave up are dropped."""
+    while queue and queue[0].turn.done():
+        queue.popleft()
+    for call in queue:
+        if not call.turn.done() and suits(call):
+            queue.remove(call)
+            return call
+    return None
