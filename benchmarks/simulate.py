@@ -218,7 +218,7 @@ def wire_ms(results: Path = RESULTS) -> float | None:
     values = {
         int(metric.metric.rpartition(" ")[2]): metric.value
         for metric in metrics
-        if metric.metric.startswith("CPU per completion, bare aiohttp, concurrency ")
+        if metric.metric.startswith("bare aiohttp, concurrency ")
     }
     return values[max(values)] if values else None
 

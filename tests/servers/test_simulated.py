@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from pathlib import Path
 
 import pytest
 
@@ -186,3 +187,10 @@ def test_the_benchmark_on_fleets_of_toy_size(scenario: str) -> None:
         assert 0 < found[f"prompt tokens from the prefix cache, {servers}"].value < 1
     if scenario == "outage":
         assert found["requests tried again"].value > 0
+
+
+def test_the_cost_of_the_wire_is_that_of_the_last_client_benchmark(tmp_path: Path) -> None:
+    assert simulate.wire_ms(tmp_path) is None
+    kept = simulate.wire_ms()
+    assert kept is not None, "benchmarks/results/client.json has no figure of that name any more"
+    assert 0.01 < kept < 10.0
