@@ -1,9 +1,10 @@
 """Places on servers: who gets the next free one, and who waits for which.
 
-A call that finds no room waits for its prefix's own server. A place that comes free goes to a call that
-waits for that server, so that prefixes stay where their cache is even when every server is full; only a
-server for which nobody waits takes a call from the longest queue. Places are handed over, never left to a
-race.
+A prefix lives on the server on which least was going on when its first call came: by hash alone some servers
+would have twice the prefixes of others. A call that finds no room waits for its prefix's own server. A
+place that comes free goes to a call that waits for that server, so that prefixes stay where their cache is
+even when every server is full; only a server for which nobody waits takes a call from the longest queue.
+Places are handed over, never left to a race.
 """
 
 from __future__ import annotations
@@ -124,13 +125,21 @@ class Places:
         self._queues.setdefault(next(wanted, None), deque()).append(call)
 
     def _order(self, affinity: str) -> tuple[Slot, ...]:
+        """The servers as a prefix wants them: first where it lives, which is where least was going on when
+        it came; then by its hash."""
         order = self._orders.get(affinity)
         if order is None:
-            order = preference(affinity, self._slots, lambda slot: slot.server.url)
+            hashed = preference(affinity, self._slots, lambda slot: slot.server.url)
+            lives = min((slot for slot in hashed if slot.usable), key=self._load, default=hashed[0])
+            order = (lives, *(slot for slot in hashed if slot is not lives))
             self._orders[affinity] = order
             if len(self._orders) > REMEMBERED:
                 self._orders.popitem(last=False)
         return order
+
+    def _load(self, slot: Slot) -> float:
+        """What a server does and what waits for it, over what it can do at once."""
+        return (slot.active + len(self._queues.get(slot, ()))) / slot.limit
 
     def _taken(self, slot: Slot) -> Slot:
         slot.active += 1

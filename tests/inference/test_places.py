@@ -22,12 +22,17 @@ def slots(count: int, limit: int = 2) -> list[Slot]:
     return [Slot(Server(f"http://s{number}", transport), FixedLimit(limit)) for number in range(count)]
 
 
-def home(affinity: str, among: list[Slot]) -> Slot:
-    return preference(affinity, among, lambda slot: slot.server.url)[0]
+def hashed_to(slot: Slot, among: list[Slot], count: int) -> list[str]:
+    names = map(str, range(500))
+    return [name for name in names if preference(name, among, lambda one: one.server.url)[0] is slot][:count]
 
 
-def prefixes_at(slot: Slot, among: list[Slot], count: int) -> list[str]:
-    return [name for name in map(str, range(500)) if home(name, among) is slot][:count]
+async def living_at(places: Places, slot: Slot, among: list[Slot], count: int = 1) -> list[str]:
+    """Prefixes that moved in on this server while all were idle."""
+    names = hashed_to(slot, among, count)
+    for name in names:
+        assert await place_of(places, name) is slot
+    return names
 
 
 async def waiting(places: Places, affinity: str) -> asyncio.Task[Slot]:
@@ -38,6 +43,25 @@ async def waiting(places: Places, affinity: str) -> asyncio.Task[Slot]:
     return call
 
 
+async def place_of(places: Places, affinity: str) -> Slot:
+    slot = await places.take(affinity)
+    places.give_back(slot)
+    return slot
+
+
+async def test_a_new_prefix_goes_where_least_is_going_on_and_stays() -> None:
+    among = slots(3, limit=8)
+    places = Places(among, outage_s=10)
+    busy = hashed_to(among[0], among, 2)
+    assert await place_of(places, busy[0]) is among[0]
+    for _ in range(2):
+        assert await places.take(busy[0]) is among[0]
+    newcomer = await place_of(places, busy[1])
+    assert newcomer is not among[0], "its hash says otherwise"
+    for _ in range(3):
+        assert await places.take(busy[1]) is newcomer, "it has moved in"
+
+
 async def fill(places: Places, among: list[Slot]) -> None:
     for _ in range(sum(slot.limit for slot in among)):
         await places.take("")
@@ -46,9 +70,11 @@ async def fill(places: Places, among: list[Slot]) -> None:
 async def test_a_free_place_goes_to_whoever_waits_for_that_server() -> None:
     among = slots(2)
     places = Places(among, outage_s=10)
+    (here,) = await living_at(places, among[0], among)
+    (there,) = await living_at(places, among[1], among)
     await fill(places, among)
-    first = await waiting(places, prefixes_at(among[0], among, 1)[0])
-    second = await waiting(places, prefixes_at(among[1], among, 1)[0])
+    first = await waiting(places, here)
+    second = await waiting(places, there)
     places.give_back(among[1])
     assert await second is among[1], "though the other came first"
     places.give_back(among[0])
@@ -58,9 +84,11 @@ async def test_a_free_place_goes_to_whoever_waits_for_that_server() -> None:
 async def test_a_server_that_nobody_waits_for_takes_from_the_longest_queue() -> None:
     among = slots(3)
     places = Places(among, outage_s=10)
+    (one,) = await living_at(places, among[0], among)
+    more = await living_at(places, among[1], among, 3)
     await fill(places, among)
-    short = await waiting(places, prefixes_at(among[0], among, 1)[0])
-    long = [await waiting(places, name) for name in prefixes_at(among[1], among, 3)]
+    short = await waiting(places, one)
+    long = [await waiting(places, name) for name in more]
     places.give_back(among[2])
     assert await long[0] is among[2]
     assert not short.done()
@@ -71,8 +99,9 @@ async def test_a_server_that_nobody_waits_for_takes_from_the_longest_queue() -> 
 async def test_those_who_wait_for_a_server_that_goes_wait_for_another() -> None:
     among = slots(2)
     places = Places(among, outage_s=10)
+    (name,) = await living_at(places, among[0], among)
     await fill(places, among)
-    orphan = await waiting(places, prefixes_at(among[0], among, 1)[0])
+    orphan = await waiting(places, name)
     among[0].rest("gone")
     places.changed()
     places.give_back(among[1])
