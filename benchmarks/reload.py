@@ -50,6 +50,10 @@ PAUSE_BAR_S = 0.3
 AFTER_S = 2.0
 """How long after a reload its pause is still looked for: the first batch prefills every prompt again."""
 
+CHUNK = 1024
+"""Prompt tokens that a server computes at once, so that no batch of prompts holds up decoding for long. A CPU
+needs some 0.15 s for as many of this model; SGLang's own choice is for GPUs."""
+
 NOTHING = "no reload"
 
 
@@ -265,6 +269,7 @@ def costs(windows: Sequence[Window], mode: str) -> list[float]:
 
 
 def metrics(windows: Sequence[Window]) -> list[Metric]:
+    """Of the server that the bars are for."""
     idle = [window for window in windows if window.mode == NOTHING]
     found = []
     for mode in get_args(ReloadMode):
@@ -291,25 +296,43 @@ def metrics(windows: Sequence[Window]) -> list[Metric]:
     return found
 
 
+def unchunked(windows: Sequence[Window]) -> list[Metric]:
+    """Of the other server: the pauses alone, and no bars."""
+    found = []
+    for mode in get_args(ReloadMode):
+        pause, spread = median_and_spread([window.pause_s for window in windows if window.mode == mode])
+        found.append(Metric(f"SGLang's own chunks: {mode}: pause beyond the load", pause, "s", spread=spread))
+    pace, spread = median_and_spread([window.pace for window in windows if window.mode == NOTHING])
+    found.append(Metric("SGLang's own chunks: no reload: pace", pace, "tokens/s", spread=spread))
+    return found
+
+
 @click.command()
-@click.option("--rounds", default=5, show_default=True, type=click.IntRange(1), help="Reloads in each mode.")
+@click.option("--rounds", default=3, show_default=True, type=click.IntRange(1), help="Reloads in each mode.")
 @click.option("--samplers", default=32, show_default=True, type=click.IntRange(1), help="Requests in flight.")
 @click.option("--quiet-s", default=3.0, show_default=True, help="Length of a window without a reload.")
 def main(rounds: int, samplers: int, quiet_s: float) -> None:
     """Reload a real SGLang under load, in each mode in turn."""
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+    by_chunk: dict[int | None, list[Window]] = {}
     with tempfile.TemporaryDirectory(prefix="rro-reload-") as folder:
         models = [make_small_llama(Path(folder) / f"weights-{seed}", seed=seed) for seed in (0, 1)]
-        settings = ServerSettings(
-            model=models[0], dtype="float32", max_running_requests=samplers, log_dir=Path(folder)
-        )
-        servers = SGLangServers(settings)
-        servers.start()
-        try:
-            windows = asyncio.run(measure(servers.urls[0], models, rounds, samplers, quiet_s))
-        finally:
-            servers.stop()
-    found = metrics(windows)
+        for chunk in (CHUNK, None):
+            servers = SGLangServers(
+                ServerSettings(
+                    model=models[0],
+                    dtype="float32",
+                    max_running_requests=samplers,
+                    log_dir=Path(folder),
+                    extra_args=() if chunk is None else ("--chunked-prefill-size", str(chunk)),
+                )
+            )
+            servers.start()
+            try:
+                by_chunk[chunk] = asyncio.run(measure(servers.urls[0], models, rounds, samplers, quiet_s))
+            finally:
+                servers.stop()
+    found = metrics(by_chunk[CHUNK]) + unchunked(by_chunk[None])
     values = {metric.metric: metric.value for metric in found}
     line = ", ".join(
         f"{mode} pauses {values[f'{mode}: pause beyond the load']:.2f} s" for mode in get_args(ReloadMode)
