@@ -19,6 +19,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import bisect
+import math
 import sys
 import tempfile
 import time
@@ -36,6 +37,7 @@ from rro_sdk.inference.fleet import Fleet
 from rro_sdk.inference.wire import ChatRequest, Completion
 from rro_sdk.policy import Proposal, ReActTurns
 from rro_sdk.prompts import react
+from rro_sdk.sampler import TASKS_PER_PLACE
 from rro_sdk.types import Message
 
 SLOTS = 32
@@ -106,7 +108,7 @@ async def sample(url: str, count: int) -> tuple[Run, Recorder]:
             return measured(recorder.done, time.monotonic() - began), recorder
 
 
-TASKS = 2 * SLOTS // 5 + 1
+TASKS = math.ceil(TASKS_PER_PLACE * SLOTS / 5)
 """As many tasks in flight as `Sampler(servers=...)` takes for these slots and m = 5."""
 
 
