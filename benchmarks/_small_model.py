@@ -23,7 +23,7 @@ def make_small_llama(folder: Path, *, seed: int) -> Path:
     core.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     core.decoder = decoders.ByteLevel()
     core.add_special_tokens(special)
-    tokenizer = PreTrainedTokenizerFast(
+    tokenizer = PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]
         tokenizer_object=core, bos_token=special[1], eos_token=special[2], pad_token=special[2]
     )
     tokenizer.chat_template = TEMPLATE
