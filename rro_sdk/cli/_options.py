@@ -20,6 +20,9 @@ def server_options(command: F) -> F:
         click.option(
             "--concurrency", type=int, help="Requests per server; by default its own queue decides."
         ),
+        click.option(
+            "--admin-api-key", envvar="RRO_ADMIN_API_KEY", help="For aborts; better as RRO_ADMIN_API_KEY."
+        ),
         click.option("--api-key", envvar="RRO_API_KEY", help="Bearer token; better as RRO_API_KEY."),
         click.option("--servers", "-s", multiple=True, required=True, metavar="URL", help="Repeat for more."),
     ):

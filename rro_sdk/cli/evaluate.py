@@ -23,6 +23,7 @@ def command(
     servers: tuple[str, ...],
     concurrency: int | None,
     api_key: str | None,
+    admin_api_key: str | None,
     env_name: str,
     env_option: tuple[str, ...],
     tasks_file: str | None,
@@ -39,7 +40,7 @@ def command(
     from rro_sdk.policy import ReActPolicy, Sampling
 
     sampling = Sampling(temperature=temperature, top_p=top_p, max_tokens=max_tokens)
-    settings = FleetSettings(concurrency=concurrency, api_key=api_key)
+    settings = FleetSettings(concurrency=concurrency, api_key=api_key, admin_api_key=admin_api_key)
     work = tasks(env_name, tasks_file, limit)
 
     async def run() -> None:

@@ -36,6 +36,7 @@ def command(
     servers: tuple[str, ...],
     concurrency: int | None,
     api_key: str | None,
+    admin_api_key: str | None,
     env_name: str,
     env_option: tuple[str, ...],
     tasks_file: str | None,
@@ -68,7 +69,7 @@ def command(
         rollouts=rollouts, max_candidates=max_candidates, on_first_rise=on_first_rise, prefix=prefix
     )
     sampling = Sampling(temperature=temperature, top_p=top_p, max_tokens=max_tokens)
-    fleet = FleetSettings(concurrency=concurrency, api_key=api_key)
+    fleet = FleetSettings(concurrency=concurrency, api_key=api_key, admin_api_key=admin_api_key)
     work = tasks(env_name, tasks_file, limit)
 
     async def run() -> None:

@@ -20,7 +20,7 @@ from rro_sdk.inference.limit import FixedLimit, LatencyLimit, LoadLimit
 from rro_sdk.inference.places import Places
 from rro_sdk.inference.retry import RetrySettings, with_retries
 from rro_sdk.inference.routing import common_version
-from rro_sdk.inference.server import ModelInfo, Server
+from rro_sdk.inference.server import ABORTED_STATUS, ModelInfo, Server
 from rro_sdk.inference.slot import Control, Slot
 from rro_sdk.inference.transport import Transport
 from rro_sdk.inference.wire import ChatRequest, Completion
@@ -55,6 +55,7 @@ class FleetSettings:
         outage_s: how long a call waits while no server can be asked.
         requests_per_second: cap per server for servers shared with others; None for no cap.
         api_key: bearer token of the servers.
+        admin_api_key: bearer token of aborts, where the servers have an admin key.
         retry: bounds on trying again.
     """
 
@@ -64,6 +65,7 @@ class FleetSettings:
     outage_s: float = 300.0
     requests_per_second: float | None = None
     api_key: str | None = field(default=None, repr=False)
+    admin_api_key: str | None = field(default=None, repr=False)
     retry: RetrySettings = field(default_factory=RetrySettings)
 
     def __post_init__(self) -> None:
@@ -117,8 +119,15 @@ class Fleet:
 
     async def __aenter__(self) -> Self:
         transport = await self._stack.enter_async_context(self._transport)
+        control = None
+        if self.settings.admin_api_key:
+            control = await self._stack.enter_async_context(Transport(api_key=self.settings.admin_api_key))
         self._slots = [
-            Slot(Server(url, transport), self.settings.control(), self.settings.requests_per_second)
+            Slot(
+                Server(url, transport, control=control),
+                self.settings.control(),
+                self.settings.requests_per_second,
+            )
             for url in self.urls
         ]
         self._places = Places(self._slots, self.settings.outage_s)
@@ -226,8 +235,9 @@ class Fleet:
             try:
                 return await self._ask(slot, request)
             except ServerError as error:
-                failed.add(slot)
-                self._blame(slot, error)
+                if not (isinstance(error, ServerRefused) and error.status == ABORTED_STATUS):
+                    failed.add(slot)
+                    self._blame(slot, error)
                 raise
             finally:
                 self._places.give_back(slot)
