@@ -50,9 +50,8 @@ PAUSE_BAR_S = 0.3
 AFTER_S = 2.0
 """How long after a reload its pause is still looked for: the first batch prefills every prompt again."""
 
-CHUNK = 1024
-"""Prompt tokens that a server computes at once, so that no batch of prompts holds up decoding for long. A CPU
-needs some 0.15 s for as many of this model; SGLang's own choice is for GPUs."""
+IN_ONE_PIECE = ("--chunked-prefill-size", "-1")
+"""For the second server, beside one as `servers` starts it on a CPU: no prompt is computed in pieces."""
 
 NOTHING = "no reload"
 
@@ -296,14 +295,14 @@ def metrics(windows: Sequence[Window]) -> list[Metric]:
     return found
 
 
-def unchunked(windows: Sequence[Window]) -> list[Metric]:
+def in_one_piece(windows: Sequence[Window]) -> list[Metric]:
     """Of the other server: the pauses alone, and no bars."""
     found = []
     for mode in get_args(ReloadMode):
         pause, spread = median_and_spread([window.pause_s for window in windows if window.mode == mode])
-        found.append(Metric(f"SGLang's own chunks: {mode}: pause beyond the load", pause, "s", spread=spread))
+        found.append(Metric(f"prompts in one piece: {mode}: pause beyond the load", pause, "s", spread=spread))
     pace, spread = median_and_spread([window.pace for window in windows if window.mode == NOTHING])
-    found.append(Metric("SGLang's own chunks: no reload: pace", pace, "tokens/s", spread=spread))
+    found.append(Metric("prompts in one piece: no reload: pace", pace, "tokens/s", spread=spread))
     return found
 
 
@@ -314,25 +313,25 @@ def unchunked(windows: Sequence[Window]) -> list[Metric]:
 def main(rounds: int, samplers: int, quiet_s: float) -> None:
     """Reload a real SGLang under load, in each mode in turn."""
     os.environ.setdefault("OMP_NUM_THREADS", "1")
-    by_chunk: dict[int | None, list[Window]] = {}
+    windows: dict[tuple[str, ...], list[Window]] = {}
     with tempfile.TemporaryDirectory(prefix="rro-reload-") as folder:
         models = [make_small_llama(Path(folder) / f"weights-{seed}", seed=seed) for seed in (0, 1)]
-        for chunk in (CHUNK, None):
+        for extra_args in ((), IN_ONE_PIECE):
             servers = SGLangServers(
                 ServerSettings(
                     model=models[0],
                     dtype="float32",
                     max_running_requests=samplers,
                     log_dir=Path(folder),
-                    extra_args=() if chunk is None else ("--chunked-prefill-size", str(chunk)),
+                    extra_args=extra_args,
                 )
             )
             servers.start()
             try:
-                by_chunk[chunk] = asyncio.run(measure(servers.urls[0], models, rounds, samplers, quiet_s))
+                windows[extra_args] = asyncio.run(measure(servers.urls[0], models, rounds, samplers, quiet_s))
             finally:
                 servers.stop()
-    found = metrics(by_chunk[CHUNK]) + unchunked(by_chunk[None])
+    found = metrics(windows[()]) + in_one_piece(windows[IN_ONE_PIECE])
     values = {metric.metric: metric.value for metric in found}
     line = ", ".join(
         f"{mode} pauses {values[f'{mode}: pause beyond the load']:.2f} s" for mode in get_args(ReloadMode)
