@@ -300,7 +300,8 @@ def in_one_piece(windows: Sequence[Window]) -> list[Metric]:
     found = []
     for mode in get_args(ReloadMode):
         pause, spread = median_and_spread([window.pause_s for window in windows if window.mode == mode])
-        found.append(Metric(f"prompts in one piece: {mode}: pause beyond the load", pause, "s", spread=spread))
+        name = f"prompts in one piece: {mode}: pause beyond the load"
+        found.append(Metric(name, pause, "s", spread=spread))
     pace, spread = median_and_spread([window.pace for window in windows if window.mode == NOTHING])
     found.append(Metric("prompts in one piece: no reload: pace", pace, "tokens/s", spread=spread))
     return found
