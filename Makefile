@@ -6,6 +6,9 @@ OPENAI_2 := .venv-openai-2.8
 GATEWAYS_VENV := .venv-gateways
 PIP_FLAGS := --quiet --disable-pip-version-check
 
+# The environments are independent of each other: two at a time.
+MAKEFLAGS += --jobs=2
+
 .PHONY: help setup quickstart test check lint types clean
 
 help:
