@@ -50,8 +50,8 @@ PAUSE_BAR_S = 0.3
 AFTER_S = 2.0
 """How long after a reload its pause is still looked for: the first batch prefills every prompt again."""
 
-IN_ONE_PIECE = ("--chunked-prefill-size", "-1")
-"""For the second server, beside one as `servers` starts it on a CPU: no prompt is computed in pieces."""
+LARGE_PIECES = ("--chunked-prefill-size", "4096")
+"""For the second server, beside one as `servers` starts it on a CPU, which computes 1,024 prompt tokens at once."""
 
 NOTHING = "no reload"
 
@@ -295,15 +295,15 @@ def metrics(windows: Sequence[Window]) -> list[Metric]:
     return found
 
 
-def in_one_piece(windows: Sequence[Window]) -> list[Metric]:
+def large_pieces(windows: Sequence[Window]) -> list[Metric]:
     """Of the other server: the pauses alone, and no bars."""
     found = []
     for mode in get_args(ReloadMode):
         pause, spread = median_and_spread([window.pause_s for window in windows if window.mode == mode])
-        name = f"prompts in one piece: {mode}: pause beyond the load"
+        name = f"pieces of 4,096 tokens: {mode}: pause beyond the load"
         found.append(Metric(name, pause, "s", spread=spread))
     pace, spread = median_and_spread([window.pace for window in windows if window.mode == NOTHING])
-    found.append(Metric("prompts in one piece: no reload: pace", pace, "tokens/s", spread=spread))
+    found.append(Metric("pieces of 4,096 tokens: no reload: pace", pace, "tokens/s", spread=spread))
     return found
 
 
@@ -317,7 +317,7 @@ def main(rounds: int, samplers: int, quiet_s: float) -> None:
     windows: dict[tuple[str, ...], list[Window]] = {}
     with tempfile.TemporaryDirectory(prefix="rro-reload-") as folder:
         models = [make_small_llama(Path(folder) / f"weights-{seed}", seed=seed) for seed in (0, 1)]
-        for extra_args in ((), IN_ONE_PIECE):
+        for extra_args in ((), LARGE_PIECES):
             servers = SGLangServers(
                 ServerSettings(
                     model=models[0],
@@ -332,7 +332,7 @@ def main(rounds: int, samplers: int, quiet_s: float) -> None:
                 windows[extra_args] = asyncio.run(measure(servers.urls[0], models, rounds, samplers, quiet_s))
             finally:
                 servers.stop()
-    found = metrics(windows[()]) + in_one_piece(windows[IN_ONE_PIECE])
+    found = metrics(windows[()]) + large_pieces(windows[LARGE_PIECES])
     values = {metric.metric: metric.value for metric in found}
     line = ", ".join(
         f"{mode} pauses {values[f'{mode}: pause beyond the load']:.2f} s" for mode in get_args(ReloadMode)
