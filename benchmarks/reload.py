@@ -51,7 +51,7 @@ AFTER_S = 2.0
 """How long after a reload its pause is still looked for: the first batch prefills every prompt again."""
 
 LARGE_PIECES = ("--chunked-prefill-size", "4096")
-"""For the second server, beside one as `servers` starts it on a CPU, which computes 1,024 prompt tokens at once."""
+"""For the second server; one that `servers` starts on a CPU computes 1,024 prompt tokens at once."""
 
 NOTHING = "no reload"
 

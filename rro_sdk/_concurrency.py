@@ -1,4 +1,4 @@
-"""Several coroutines at once, all or none."""
+"""Several coroutines at once, all or none; an event, or enough of waiting for it."""
 
 from __future__ import annotations
 
@@ -17,3 +17,12 @@ async def all_of(calls: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
     except BaseExceptionGroup as errors:
         raise errors.exceptions[0] from None
     return [task.result() for task in running]
+
+
+async def event_within(event: asyncio.Event, limit_s: float) -> None:
+    """Wait for the event, but no longer than that."""
+    try:
+        async with asyncio.timeout(limit_s):
+            await event.wait()
+    except TimeoutError:
+        return

@@ -18,6 +18,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from rro_sdk._concurrency import event_within
 from rro_sdk.envs.base import Environment
 from rro_sdk.errors import ConfigError, DataError, RROError
 from rro_sdk.explore import TaskExplorer
@@ -179,17 +180,27 @@ class Sampler:
                 await queue.put(TaskFailed(task.id, f"{type(error).__name__}: {error}"))
 
         async def run() -> None:
-            running: set[asyncio.Task[None]] = set()
+            running = 0
             task: Task | None = first
+            changed = asyncio.Event()
+
+            async def explored(task: Task) -> None:
+                nonlocal running
+                try:
+                    await explore(task)
+                finally:
+                    running -= 1
+                    changed.set()
+
             try:
                 async with asyncio.TaskGroup() as group:
-                    while task is not None or running:
-                        while task is not None and len(running) < self._most_tasks():
-                            running.add(group.create_task(explore(task)))
+                    while task is not None:
+                        while task is not None and running < self._most_tasks():
+                            running += 1
+                            group.create_task(explored(task))
                             task = next(pending, None)
-                        _, running = await asyncio.wait(
-                            running, timeout=ADMIT_S, return_when=asyncio.FIRST_COMPLETED
-                        )
+                        changed.clear()
+                        await event_within(changed, ADMIT_S)
             except BaseExceptionGroup as errors:
                 raise errors.exceptions[0] from None
             finally:

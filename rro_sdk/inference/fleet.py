@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Self
 
+from rro_sdk._concurrency import event_within
 from rro_sdk.errors import ConfigError, ServerError, ServerRefused, ServerTimeout, ServerUnreachable
 from rro_sdk.inference.address import normalise_all
 from rro_sdk.inference.limit import FixedLimit, LatencyLimit, LoadLimit
@@ -311,7 +312,7 @@ class Fleet:
                 await asyncio.sleep(slot.rest_s)
             else:
                 await asyncio.sleep(SETTLE_S)
-                await _event(slot.look, LOOK_S - SETTLE_S)
+                await event_within(slot.look, LOOK_S - SETTLE_S)
             slot.look.clear()
             try:
                 if slot.why is None:
@@ -356,15 +357,6 @@ class Fleet:
         info = await slot.server.model_info(timeout_s=LOOK_TIMEOUT_S)
         if info.weight_version != slot.version:
             self._serves(slot, info.weight_version)
-
-
-async def _event(event: asyncio.Event, limit_s: float) -> None:
-    """Wait for the event, but no longer than that."""
-    try:
-        async with asyncio.timeout(limit_s):
-            await event.wait()
-    except TimeoutError:
-        return
 
 
 async def _end(tasks: Sequence[asyncio.Task[None]]) -> None:

@@ -11,15 +11,15 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict, deque
-from collections.abc import Callable, Sequence, Set
+from collections.abc import Callable, Iterator, Sequence, Set
 from dataclasses import dataclass
 
 from rro_sdk.errors import ServerUnreachable
 from rro_sdk.inference.routing import choose, least_loaded, preference
 from rro_sdk.inference.slot import Slot
 
-REMEMBERED = 4096
-"""Prefixes whose order of servers is kept; one costs a hash per server to make again."""
+REMEMBERED = 65_536
+"""Prefixes whose server is kept, those used last: more than a fleet has in flight, in a few megabytes."""
 
 NOBODY: Set[Slot] = frozenset()
 
@@ -46,9 +46,9 @@ class Places:
         self._slots = list(slots)
         self._outage_s = outage_s
         self._usable: list[Slot] = []
-        self._limit = 0
+        self._limit = self._free = 0
         self._queues: dict[Slot | None, deque[_Call]] = {}
-        self._orders: OrderedDict[str, tuple[Slot, ...]] = OrderedDict()
+        self._homes: OrderedDict[str, Slot] = OrderedDict()
         self._outage: asyncio.TimerHandle | None = None
         self.changed()
 
@@ -81,12 +81,15 @@ class Places:
         self.taken -= 1
         if not slot.active:
             slot.idle.set()
-        self._hand_out(slot)
+        if slot.usable and slot.active < slot.limit:
+            self._free += 1
+            self._hand_out(slot)
 
     def changed(self) -> None:
         """Some server went, came back or has another limit."""
         self._usable = [slot for slot in self._slots if slot.usable]
         self._limit = sum(slot.limit for slot in self._usable)
+        self._free = sum(max(0, slot.limit - slot.active) for slot in self._usable)
         for home in [slot for slot in self._queues if slot is not None and not slot.usable]:
             for call in self._queues.pop(home):
                 self._queue(call)
@@ -95,21 +98,18 @@ class Places:
         self._watch_outage()
 
     def _choose(self, affinity: str, failed: Set[Slot]) -> Slot | None:
+        if not self._free:
+            return None  # no server need be looked at
         among = self._allowed(failed)
         if len(among) == 1:
-            found = among[0] if among[0].active < among[0].limit else None
-        elif affinity and among:
-            allowed = among if failed else None  # a list of all servers is not worth searching
-            order = (
-                slot for slot in self._order(affinity) if slot.usable and (allowed is None or slot in allowed)
-            )
-            found = choose(order, self.taken, self._limit)
-        else:
-            found = least_loaded(among)
-        if found is None:
-            for slot in among:
-                slot.was_reached()
-        return found
+            return among[0] if among[0].active < among[0].limit else None
+        if not affinity or not among:
+            return least_loaded(among)
+        allowed = among if failed else None  # a list of all servers is not worth searching
+        order = (
+            slot for slot in self._order(affinity) if slot.usable and (allowed is None or slot in allowed)
+        )
+        return choose(order, self.taken, self._limit)
 
     def _allowed(self, failed: Set[Slot]) -> list[Slot]:
         if not failed:
@@ -122,20 +122,29 @@ class Places:
         wanted = (
             (slot for slot in self._order(call.affinity) if slot in allowed) if call.affinity else iter(())
         )
-        self._queues.setdefault(next(wanted, None), deque()).append(call)
+        home = next(wanted, None)
+        self._queues.setdefault(home, deque()).append(call)
+        for slot in allowed if home is None else (home,):
+            slot.was_reached()
 
-    def _order(self, affinity: str) -> tuple[Slot, ...]:
+    def _order(self, affinity: str) -> Iterator[Slot]:
         """The servers as a prefix wants them: first where it lives, which is where least was going on when
         it came; then by its hash."""
-        order = self._orders.get(affinity)
-        if order is None:
-            hashed = preference(affinity, self._slots, lambda slot: slot.server.url)
-            lives = min((slot for slot in hashed if slot.usable), key=self._load, default=hashed[0])
-            order = (lives, *(slot for slot in hashed if slot is not lives))
-            self._orders[affinity] = order
-            if len(self._orders) > REMEMBERED:
-                self._orders.popitem(last=False)
-        return order
+        home = self._homes.get(affinity)
+        if home is None:
+            home = min((slot for slot in self._hashed(affinity) if slot.usable), key=self._load, default=None)
+            if home is None:
+                return
+            self._homes[affinity] = home
+            if len(self._homes) > REMEMBERED:
+                self._homes.popitem(last=False)
+        else:
+            self._homes.move_to_end(affinity)
+        yield home
+        yield from (slot for slot in self._hashed(affinity) if slot is not home)
+
+    def _hashed(self, affinity: str) -> tuple[Slot, ...]:
+        return preference(affinity, self._slots, lambda slot: slot.server.url)
 
     def _load(self, slot: Slot) -> float:
         """What a server does and what waits for it, over what it can do at once."""
@@ -145,6 +154,7 @@ class Places:
         slot.active += 1
         slot.idle.clear()
         self.taken += 1
+        self._free -= 1
         return slot
 
     def _hand_out(self, slot: Slot) -> None:
