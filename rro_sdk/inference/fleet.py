@@ -237,8 +237,8 @@ class Fleet:
                 return await self._ask(slot, request)
             except ServerError as error:
                 if not (isinstance(error, ServerRefused) and error.status == ABORTED_STATUS):
-                    failed.add(slot)
-                    self._blame(slot, error)
+                    failed.add(slot)  # an abort is the work of whoever asked for it
+                self._blame(slot, error)
                 raise
             finally:
                 self._places.give_back(slot)
@@ -274,9 +274,11 @@ class Fleet:
         self.retries += 1
 
     def _blame(self, slot: Slot, error: ServerError) -> None:
-        """What a failed call says of its server."""
-        if isinstance(error, ServerRefused) and error.status in (429, 503):
+        """What a failed call says of its server: nothing, if the request was at fault or it rests already."""
+        status = error.status or 0 if isinstance(error, ServerRefused) else 500
+        if status in (429, 503):
             self._limit(slot, slot.control.refused())
+        if status in (429, 503) or status < 500 or slot.out is not None:
             return
         slot.failures += 1
         if isinstance(error, ServerUnreachable) or slot.failures >= FAILURES:

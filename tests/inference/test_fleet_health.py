@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 import httpx2
 import pytest
 
-from rro_sdk.errors import ConfigError, ServerUnreachable
+from rro_sdk.errors import ConfigError, ServerRefused, ServerUnreachable
 from rro_sdk.inference import fleet as fleet_module
 from rro_sdk.inference import slot as slot_module
 from rro_sdk.inference.fleet import Fleet, FleetSettings
@@ -164,6 +164,18 @@ async def test_a_server_that_fails_every_call_rests_though_it_answers_looks() ->
         assert well.counters.completed == count
 
 
+@pytest.mark.parametrize("status", [400, 404, 409])
+async def test_requests_that_are_wrong_do_not_put_a_server_out(status: int) -> None:
+    faults = {number: Fault("status", status=status) for number in range(1, 9)}
+    once = settings(retry=RetrySettings(attempts=1))
+    async with FakeServer(FakeSettings(faults=faults)) as server, Fleet([server.url], once) as fleet:
+        for number in range(8):
+            with pytest.raises(ServerRefused, match=f"status {status}"):
+                await fleet.complete(request(number))
+        assert not fleet.out
+        await fleet.complete(request())
+
+
 async def test_a_held_server_finishes_what_it_has_and_gets_nothing_new() -> None:
     slow = FakeSettings(latency=Latency(per_request_s=0.2))
     async with FakeServer(slow) as server, Fleet([server.url], settings()) as fleet:
@@ -225,7 +237,6 @@ async def test_a_limit_grows_until_the_slots_of_the_server_are_busy() -> None:
 
 
 async def test_without_a_load_endpoint_latency_decides(monkeypatch: pytest.MonkeyPatch) -> None:
-    from rro_sdk.errors import ServerRefused
     from rro_sdk.inference.limit import Load
     from rro_sdk.inference.server import Server
 
