@@ -26,8 +26,9 @@ LIMIT_S = 120.0
 
 
 def request(text: str, max_tokens: int, n: int = 1) -> ChatRequest:
+    """Greedy, so that whether a reply is a long one is the same in every run."""
     return ChatRequest(
-        messages=(Message("user", text),), model="m", temperature=1.0, max_tokens=max_tokens, n=n
+        messages=(Message("user", text),), model="m", temperature=0.0, max_tokens=max_tokens, n=n
     )
 
 
@@ -47,6 +48,12 @@ async def running(server: Server, count: int) -> None:
             await asyncio.sleep(0.05)
 
 
+async def some_running(server: Server) -> None:
+    async with asyncio.timeout(LIMIT_S):
+        while not (await server.loads()).running:
+            await asyncio.sleep(0.05)
+
+
 async def test_reloads_with_requests_in_flight(
     sglang_server: ServedModel, smollm2: Path, server: Server
 ) -> None:
@@ -61,25 +68,26 @@ async def test_reloads_with_requests_in_flight(
                 await fleet.check()
                 asking = [
                     asyncio.create_task(
-                        fleet.complete(request(f"Tell a long story about {number} dragons.", 64))
+                        fleet.complete(request(f"Tell a long story about {number} dragons.", 96))
                     )
                     for number in range(4)
                 ]
-                await running(server, 4)
+                await some_running(server)
                 settings = ReloadSettings(mode=mode)
                 report = await reload_weights([url], smollm2, settings, weight_version=mode, gate=fleet)
                 report.raise_for_failures()
                 after = await fleet.complete(request("And now?", 4))
                 made_by = {completion.weight_versions for completion in await asyncio.gather(*asking)}
-                assert after.weight_versions == (mode,)
-                assert (
-                    made_by
-                    == {
-                        "drain": {(before,)},
-                        "retract": {(before, mode)},
-                        "abort": {(mode,)},
-                    }[mode]
-                )
+                old, new, both = (before,), (mode,), (before, mode)
+                assert after.weight_versions == new
+                if mode == "drain":
+                    assert made_by == {old}, "what was given out before the reload is finished before it"
+                elif mode == "retract":
+                    assert both in made_by, "what ran goes on"
+                    assert made_by <= {old, both, new}
+                else:
+                    assert new in made_by, "what was cut is drawn again"
+                    assert made_by <= {old, new}
                 assert (fleet.retries > 0) == (mode == "abort")
             before = mode
     finally:
@@ -109,7 +117,7 @@ from rro_sdk.types import Message
 
 async def main():
     message = Message("user", "Tell a long story.")
-    request = ChatRequest(messages=(message,), model="m", temperature=1.0, max_tokens=2000)
+    request = ChatRequest(messages=(message,), model="m", temperature=0.0, max_tokens=2000)
     async with Fleet([sys.argv[1]]) as fleet:
         await asyncio.gather(fleet.complete(request), fleet.complete(request))
 
