@@ -75,9 +75,9 @@ class QuickstartSettings:
     out: Path
     model: Path
     eval_tasks: int = 10
-    train_tasks: int = 36
-    explore_tasks: int = 8
-    min_pairs: int = 4
+    train_tasks: int = 32
+    explore_tasks: int = 6
+    min_pairs: int = 2
     temperature: float = 0.7
     max_steps: int = 3
     max_opening: int = 500
