@@ -1,7 +1,12 @@
 """What an environment is: the contract between a world and the sampler.
 
 An `Environment` makes episodes; an `Episode` is one run through a task. The sampler forks an
-episode at every prefix from which it rolls out, so `fork` must be cheap and independent.
+episode at every prefix from which it rolls out, so `fork` must be cheap and independent. A world that
+cannot be forked becomes an environment by `rro_sdk.envs.replay` (snapshot or replay), one that blocks
+by `rro_sdk.envs.workers`; `rro_sdk.envs.conformance.check` says whether an environment keeps the contract.
+
+The same task and the same commands give the same observations, always: an estimate is a mean over
+rollouts that are meant to start in one state.
 
 What an agent does wrong (bad syntax, an unknown command) is an `Observation`. Only a fault of
 the world itself raises: `EnvironmentFault`.
@@ -26,10 +31,10 @@ class Episode(ABC):
 
     @abstractmethod
     async def step(self, command: str) -> Observation:
-        """Run one command.
+        """Run one command, of any text and length.
 
         Raises:
-            EnvironmentFault: the world broke, through no fault of the command.
+            EnvironmentFault: the world broke, through no fault of the command; or the episode has ended.
         """
 
     @abstractmethod
@@ -67,6 +72,13 @@ class Environment(ABC):
             DataError: the task lacks what this environment needs.
             EnvironmentFault: the world broke.
         """
+
+    def sample_commands(self, task: Task) -> Sequence[str]:
+        """Commands that make sense one after the other on this task, the last one ending it if one can.
+
+        For checks of the environment alone; none by default.
+        """
+        return ()
 
     async def close(self) -> None:  # noqa: B027 (holding nothing is a fair default)
         """Give back what the environment holds. Safe to call twice."""

@@ -12,9 +12,21 @@ COMMANDS = {
 }
 
 
-@click.group("check", cls=LazyGroup, lazy=COMMANDS, short_help="hold an environment to its contract")
+class _Checks(LazyGroup):
+    """Names without a check of their own are environments for the conformance kit."""
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command:
+        from rro_sdk.cli.env.check_conformance import command_for
+
+        return super().get_command(ctx, cmd_name) or command_for(cmd_name)
+
+
+@click.group("check", cls=_Checks, lazy=COMMANDS, short_help="hold an environment to its contract")
 def command() -> None:
-    """Hold an environment to what its original program recorded.
+    """Hold an environment to the contract, or to what its original program recorded.
+
+    NAME or package.module:attribute runs the conformance kit on any environment; the commands below
+    compare with references, where they are given files, and run the kit where they are not.
 
     Each check ends with one line of figures and exits with 1 under its bar.
     """

@@ -156,6 +156,9 @@ class InterCodeSQL(Environment):
             await self._in_pool(lambda cancelled: self._learn_gold(task, database, cancelled))
         return SQLEpisode(self, task, database)
 
+    def sample_commands(self, task: Task) -> tuple[str, ...]:
+        return ("SHOW TABLES", "SELECT no_such_column", str(task.data.get("gold", "SELECT 1")), "submit")
+
     async def close(self) -> None:
         self._closed = True
         self._pool.shutdown(wait=False, cancel_futures=True)
