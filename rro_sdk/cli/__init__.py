@@ -11,6 +11,7 @@ import click
 from rro_sdk.errors import RROError
 
 COMMANDS = {
+    "data": "make tasks with gold answers and expert trajectories",
     "env": "check environments, start and stop what they need",
     "evaluate": "mean outcome of a served policy on tasks",
     "model": "get a model that comes from the package index",
