@@ -16,7 +16,7 @@ from rro_sdk.envs.base import Environment, Episode
 from rro_sdk.envs.intercode_sql import commands, demonstrations
 from rro_sdk.envs.intercode_sql.catalog import Database
 from rro_sdk.envs.intercode_sql.library import Library, open_library
-from rro_sdk.envs.intercode_sql.metadata import Rows
+from rro_sdk.envs.intercode_sql.metadata import Failure, Rows
 from rro_sdk.envs.intercode_sql.mysql_errors import PREFIX
 from rro_sdk.envs.intercode_sql.reward import clip, score
 from rro_sdk.envs.intercode_sql.runner import DEFAULT_LIMITS, Runner
@@ -203,11 +203,8 @@ class InterCodeSQL(Environment):
     def _run(self, key: tuple[str, str, str], cancelled: threading.Event) -> Answer:
         name, gold, statement = key
         result = self._runner().run(name, statement, cancelled)
-        if isinstance(result, Rows):
-            text = str(None if result.rows is None else list(result.rows))
-            reward = score(result.rows, self._golds[name, gold])
-        else:
-            text, reward = PREFIX + result.message, 0.0
+        text = printed(result)
+        reward = score(result.rows, self._golds[name, gold]) if isinstance(result, Rows) else 0.0
         if self.settings.preset == "react" and len(text) > REACT_OBSERVATION:
             text = text[:REACT_OBSERVATION] + "..."
         return Answer(text, reward)
@@ -256,6 +253,13 @@ class SQLEpisode(Episode):
         twin = SQLEpisode(self._env, self._task, self._database, self._last)
         twin._ended = self._ended
         return twin
+
+
+def printed(result: Rows | Failure) -> str:
+    """A result as the original prints it: a list of tuples, None without rows, or the server's error."""
+    if isinstance(result, Rows):
+        return str(None if result.rows is None else list(result.rows))
+    return PREFIX + result.message
 
 
 class _AnswerCache:

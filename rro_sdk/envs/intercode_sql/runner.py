@@ -19,7 +19,8 @@ NOW = datetime.datetime(2023, 6, 1)
 DEFAULT_LIMITS = Limits(seconds=5.0, steps=10_000_000, rows=20_000, result_bytes=4_000_000)
 """Rows: five times the largest table. Steps: thirty times the most that a recorded statement took."""
 
-_NEVER = threading.Event()
+NEVER = threading.Event()
+"""For a statement that nobody will cancel."""
 
 
 class Runner:
@@ -30,7 +31,7 @@ class Runner:
         self._limits = limits
         self._connections: dict[str, Connection] = {}
 
-    def run(self, name: str, statement: str, cancelled: threading.Event = _NEVER) -> Rows | Failure:
+    def run(self, name: str, statement: str, cancelled: threading.Event = NEVER) -> Rows | Failure:
         """Run one MySQL statement.
 
         Args:
