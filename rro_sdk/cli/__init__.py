@@ -14,6 +14,7 @@ COMMANDS = {
     "data": "make tasks with gold answers and expert trajectories",
     "env": "check environments, start and stop what they need",
     "evaluate": "mean outcome of a served policy on tasks",
+    "export": "a run in the format of a trainer, with a dataset card",
     "model": "get a model that comes from the package index",
     "plan": "what a method will cost and yield, before it is run",
     "quickstart": "the whole loop, small: serve, SFT, explore, DPO, reload, compare",

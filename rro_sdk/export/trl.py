@@ -5,13 +5,14 @@ The history is in `prompt` and each side is one assistant action, so that no obs
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from rro_sdk.atomic import write_lines
+from rro_sdk.export.base import Context, Format, Row, Tools, messages, per_pair, provenance
 from rro_sdk.types import PreferencePair
 
 _encoder = msgspec.json.Encoder()
@@ -20,15 +21,10 @@ _encoder = msgspec.json.Encoder()
 def to_row(pair: PreferencePair) -> dict[str, Any]:
     """One DPO row; the columns beside TRL's three say where it came from, and trainers ignore them."""
     return {
-        "prompt": [{"role": message.role, "content": message.content} for message in pair.prompt],
+        "prompt": messages(pair.prompt),
         "chosen": [{"role": "assistant", "content": pair.chosen}],
         "rejected": [{"role": "assistant", "content": pair.rejected}],
-        "id": pair.id,
-        "task_id": pair.task_id,
-        "step": pair.step,
-        "chosen_reward": pair.chosen_reward,
-        "rejected_reward": pair.rejected_reward,
-        "weight_version": pair.weight_version,
+        **provenance(pair),
     }
 
 
@@ -40,3 +36,29 @@ def write_pairs(pairs: Iterable[PreferencePair], path: Path) -> int:
     """
     ordered = sorted(pairs, key=lambda pair: (pair.task_id, pair.step))
     return write_lines(path, (_encoder.encode(to_row(pair)) for pair in ordered))
+
+
+def tools_column(tools: Tools | None) -> Row:
+    """The `tools` column, where there are tools.
+
+    It is JSON text: in a table every object gets every key that any has, as null, and schemas would change.
+    """
+    return {} if tools is None else {"tools": _encoder.encode(tools).decode()}
+
+
+def _rows(pair: PreferencePair, context: Context) -> Iterator[Row]:
+    yield {**to_row(pair), **tools_column(context.tools)}
+
+
+FORMAT = Format(
+    name="trl",
+    title="TRL's conversational format, for DPOTrainer and its kin",
+    usage="""```python
+DPOTrainer(model, args=DPOConfig(...), train_dataset=load_dataset("FOLDER", split="train"), ...)
+```
+
+or `rro train dpo --pairs FOLDER/train.jsonl`. TRL cuts rows at `max_length` (1024 by default) and leaves out
+those whose prompt fills it, without a word; `rro train` lists them.""",
+    rows=per_pair(_rows),
+    takes_tools=True,
+)
