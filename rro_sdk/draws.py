@@ -25,6 +25,8 @@ class DrawKey:
             not a candidate.
         rollout: rollout that scores the candidate, from 0; -1 for the candidate's own action.
         turn: turn within the episode, from 1.
+        attempt: how often a step of this task was thrown away before (rule 8). No part of the seed: the
+            weights are what differs.
     """
 
     run_seed: int
@@ -33,6 +35,7 @@ class DrawKey:
     candidate: int = 0
     rollout: int = -1
     turn: int = 1
+    attempt: int = 0
 
     def with_rollout(self, rollout: int) -> DrawKey:
         return replace(self, rollout=rollout)

@@ -8,6 +8,7 @@ The tree (each class is also the standard type that a caller would expect)::
     +-- DataError (ValueError)              a file or row that is not what it should be
     +-- CheckpointError (ValueError)        a checkpoint that cannot be served or trained
     +-- EnvironmentFault (RuntimeError)     the environment itself broke (not the agent's action)
+    |   +-- Divergence                        a replay came to another state than the one recorded
     +-- JournalError (RuntimeError)         a run's journal cannot be read or written
     +-- TrainingError (RuntimeError)        a trainer stopped before it had a checkpoint
     +-- ServerError (ConnectionError)       something about an inference server
@@ -30,6 +31,7 @@ __all__ = [
     "CheckpointError",
     "ConfigError",
     "DataError",
+    "Divergence",
     "EnvironmentFault",
     "JournalError",
     "RROError",
@@ -74,6 +76,10 @@ class CheckpointError(RROError, ValueError):
 
 class EnvironmentFault(RROError, RuntimeError):
     """The environment itself broke; what an agent does wrong is an observation instead."""
+
+
+class Divergence(EnvironmentFault):
+    """A replay came to another state than the one recorded: environment, data or prompts have changed."""
 
 
 class JournalError(RROError, RuntimeError):

@@ -11,13 +11,14 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import AsyncGenerator, Coroutine, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from rro_sdk._concurrency import all_of
 from rro_sdk.draws import BASELINE_STEP, DrawKey
-from rro_sdk.errors import ServerError
+from rro_sdk.errors import Divergence, ServerError
 from rro_sdk.methods.base import Method, StepView, Stop, advance
+from rro_sdk.recording import TaskMemory
 from rro_sdk.reward import estimate
 from rro_sdk.rollout import Actor, Cost, Prefix
 from rro_sdk.types import (
@@ -52,13 +53,25 @@ class _Branch:
 
 
 class TaskExplorer:
-    """Explores one task; `events` yields what happened in the order in which it is decided."""
+    """Explores one task; `events` yields what happened in the order in which it is decided.
 
-    def __init__(self, actor: Actor, method: Method, task: Task, run_seed: int) -> None:
+    Args:
+        actor: plays the environment with the policy.
+        method: what is explored at a step and when it stops.
+        task: the task.
+        run_seed: seed of the run (rule 10).
+        memory: what a resumed run knows of the task; its decided steps are not explored again, and are not
+            among the events.
+    """
+
+    def __init__(
+        self, actor: Actor, method: Method, task: Task, run_seed: int, memory: TaskMemory | None = None
+    ) -> None:
         self._actor = actor
         self._method = method
         self._task = task
-        self._seed = run_seed
+        self._memory = memory or TaskMemory()
+        self._key = DrawKey(run_seed, task.id, attempt=self._memory.attempt)
 
     async def events(self) -> AsyncGenerator[Event, None]:
         """Explore to the end of the trajectory.
@@ -70,44 +83,72 @@ class TaskExplorer:
         Raises:
             RROError: a fault of the servers or the environment that outlived its retries.
         """
-        prefix = await self._actor.start(self._task)
         branches: dict[int, _Branch] = {}
+        prefix = await self._actor.start(self._task)
         try:
             step, redraws = 1, 0
             baseline: Estimate | None = None
             versions: set[str] = set()
-            while True:
+            went_on: Candidate | None = None
+            for record in self._memory.steps:
+                went_on = record.candidate(record.advance)
+                if not went_on.observation.done:
+                    prefix = await self._walk(prefix, went_on)
+                baseline, step = went_on.estimate, record.step + 1
+                versions = {record.weight_version} - {""}
+            while went_on is None or went_on.observation.outcome is None:
                 base_cost, cost = Cost(weight_versions=versions), Cost()
                 needs_baseline = baseline is None
                 view, outcome = await self._explore_step(prefix, baseline, step, base_cost, cost, branches)
-                if needs_baseline:
-                    yield Baseline(self._task.id, step, view.baseline, base_cost.usage, base_cost.turns)
+                if needs_baseline and (step, self._key.attempt) not in self._memory.has_baseline:
+                    yield Baseline(
+                        self._task.id,
+                        step,
+                        view.baseline,
+                        base_cost.usage,
+                        base_cost.turns,
+                        self._key.attempt,
+                    )
                 versions = base_cost.weight_versions | cost.weight_versions
                 if len(versions) > 1:  # rule 8: one policy version a step
                     await _close(branches)
-                    yield Discarded(self._task.id, step, tuple(sorted(versions)), cost.usage)
+                    seen = tuple(sorted(versions))
+                    yield Discarded(self._task.id, step, seen, cost.usage, self._key.attempt)
                     redraws += 1
                     if redraws > MAX_REDRAWS:
                         raise ServerError(
                             f"step {step} of task {self._task.id} saw two weight versions {redraws} times"
-                            f" ({', '.join(sorted(versions))}); do all servers serve one version?"
+                            f" ({', '.join(seen)}); do all servers serve one version?"
                         )
+                    self._key = replace(self._key, attempt=self._key.attempt + 1)
                     baseline, versions = None, set()
                     continue
                 went_on = advance(view, self._method.prefix)
                 yield self._record(prefix, view, outcome, went_on, step, next(iter(versions), ""), cost)
-                if went_on.observation.outcome is not None:
-                    yield TaskEnd(
-                        self._task.id, step, went_on.observation.outcome, went_on.observation.truncated
-                    )
-                    return
-                await prefix.episode.close()
-                prefix = branches.pop(went_on.index).prefix
+                if went_on.observation.outcome is None:
+                    await prefix.episode.close()
+                    prefix = branches.pop(went_on.index).prefix
                 await _close(branches)
                 baseline, step = went_on.estimate, step + 1
+            end = went_on.observation
+            yield TaskEnd(self._task.id, step - 1, went_on.observation.outcome, end.truncated)
         finally:
             await prefix.episode.close()
             await _close(branches)
+
+    async def _walk(self, prefix: Prefix, went_on: Candidate) -> Prefix:
+        """Take a decided step again, without a policy. The episode of `prefix` goes on in the new one.
+
+        Raises:
+            Divergence: the environment answered something else than what is recorded.
+        """
+        turn = await self._actor.run(prefix.episode, went_on.action, prefix.turns)
+        if turn.observation != went_on.observation:
+            raise Divergence(
+                f"task {self._task.id} replayed to another observation at step {prefix.turns + 1}:"
+                " its environment or data have changed"
+            )
+        return Prefix(self._actor.extend(prefix.messages, turn), prefix.episode, prefix.turns + 1)
 
     def _record(
         self,
@@ -134,6 +175,7 @@ class TaskExplorer:
             usage=cost.usage,
             turns=cost.turns,
             prefix_action=view.prefix_action,
+            attempt=self._key.attempt,
         )
 
     async def _explore_step(
@@ -173,7 +215,7 @@ class TaskExplorer:
 
     async def _baseline(self, prefix: Prefix, step: int, cost: Cost) -> Estimate:
         # Keyed under the step before the one it serves: the bare task's is step 0 (rule 1).
-        key = DrawKey(self._seed, self._task.id, step=BASELINE_STEP + step - 1)
+        key = replace(self._key, step=BASELINE_STEP + step - 1)
         return await estimate(self._actor, prefix, self._method.rollouts, key, cost)
 
     async def _draw(
@@ -204,7 +246,7 @@ class TaskExplorer:
             if (outcome := branch.turn.observation.outcome) is not None:
                 values[index] = Estimate((outcome,), terminal=True)
             elif index not in twins or self._method.reestimate_duplicates:
-                key = DrawKey(self._seed, self._task.id, step=step, candidate=index)
+                key = replace(self._key, step=step, candidate=index)
                 values[index] = await estimate(self._actor, branch.prefix, self._method.rollouts, key, cost)
 
         await all_of(judge(index, branch) for index, branch in zip(indices, drawn, strict=True))
@@ -223,7 +265,7 @@ class TaskExplorer:
         self, prefix: Prefix, step: int, index: int, cost: Cost, branches: dict[int, _Branch]
     ) -> _Branch:
         """Draw one action and run it in an episode of its own."""
-        key = DrawKey(self._seed, self._task.id, step=step, candidate=index)
+        key = replace(self._key, step=step, candidate=index)
         episode = await prefix.episode.fork()
         try:
             turn = await self._actor.take_turn(

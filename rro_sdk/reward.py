@@ -16,5 +16,5 @@ async def estimate(actor: Actor, prefix: Prefix, rollouts: int, key: DrawKey, co
     Raises:
         RROError: a rollout could not be finished for a fault of the servers or the environment.
     """
-    rollouts_of = (actor.roll_out(prefix, key.with_rollout(index), cost) for index in range(rollouts))
-    return Estimate(outcomes=tuple(trajectory.outcome for trajectory in await all_of(rollouts_of)))
+    drawn = (actor.outcome(prefix, key.with_rollout(index), cost) for index in range(rollouts))
+    return Estimate(outcomes=tuple(await all_of(drawn)))

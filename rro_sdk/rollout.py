@@ -6,8 +6,10 @@ from dataclasses import dataclass, field
 
 from rro_sdk.draws import DrawKey
 from rro_sdk.envs.base import Environment, Episode
+from rro_sdk.errors import Divergence, EnvironmentFault
 from rro_sdk.policy import Policy
-from rro_sdk.types import Message, Observation, Step, Task, Trajectory, Usage
+from rro_sdk.recording import Recorder, RolloutEnd, Unrecorded
+from rro_sdk.types import Action, Message, Observation, Step, Task, Trajectory, Usage
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,11 +42,28 @@ class Cost:
 
 
 class Actor:
-    """Plays one environment with one policy. Stateless between calls; safe for concurrent ones."""
+    """Plays one environment with one policy. Stateless between calls; safe for concurrent ones.
 
-    def __init__(self, env: Environment, policy: Policy) -> None:
+    Args:
+        env: the environment.
+        policy: the policy.
+        recorder: keeps what is drawn, and gives back what was drawn before.
+        score_faults: a rollout that the environment breaks is worth what the environment says
+            (`Environment.fault_outcome`) and its error is kept; else it is an error of the task.
+    """
+
+    def __init__(
+        self,
+        env: Environment,
+        policy: Policy,
+        recorder: Recorder | None = None,
+        *,
+        score_faults: bool = True,
+    ) -> None:
         self.env = env
         self._policy = policy
+        self._recorder = recorder or Unrecorded()
+        self._score_faults = score_faults
 
     async def start(self, task: Task) -> Prefix:
         """The bare task, e = [u]."""
@@ -54,14 +73,30 @@ class Actor:
     async def take_turn(
         self, episode: Episode, messages: tuple[Message, ...], turns: int, key: DrawKey, cost: Cost
     ) -> Step:
-        """Draw one action and run it in `episode`, which it changes.
+        """Draw one action, or take the recorded one, and run it in `episode`, which it changes.
+
+        Raises:
+            RROError: the policy or the environment failed, or a recorded draw answered other messages.
+        """
+        if (past := self._recorder.turn(key, messages)) is not None:
+            cost.add(past.usage, past.weight_versions)
+            return await self.run(episode, past.action, turns)
+        proposal = await self._policy.act(messages, seed=key.seed(), affinity=key.task_id)
+        cost.add(proposal.usage, proposal.weight_versions)
+        await self._recorder.keep_turn(key, messages, proposal)
+        return await self.run(episode, proposal.action, turns)
+
+    async def run(self, episode: Episode, action: Action, turns: int) -> Step:
+        """Run an action in `episode`, which it changes.
 
         A turn that reaches the step limit ends the episode with what the environment says it scores
         (rules 2 and 7): its observation is done.
+
+        Args:
+            episode: in the state after `turns` turns.
+            action: what the policy said.
+            turns: turns taken before this one.
         """
-        proposal = await self._policy.act(messages, seed=key.seed(), affinity=key.task_id)
-        cost.add(proposal.usage, proposal.weight_versions)
-        action = proposal.action
         if action.command is None:
             observation = Observation(action.error or "Your reply could not be read.")
         else:
@@ -74,6 +109,25 @@ class Actor:
 
     def extend(self, messages: tuple[Message, ...], step: Step) -> tuple[Message, ...]:
         return self._policy.extend(messages, step)
+
+    async def outcome(self, prefix: Prefix, key: DrawKey, cost: Cost) -> float:
+        """The outcome of one rollout from `prefix`, in [0, 1]: recorded, or drawn now and recorded."""
+        if (past := self._recorder.end(key)) is not None:
+            end, turns = past
+            for turn in turns:
+                cost.add(turn.usage, turn.weight_versions)
+            return end.outcome
+        try:
+            trajectory = await self.roll_out(prefix, key, cost)
+            end = RolloutEnd(trajectory.outcome, trajectory.truncated)
+        except Divergence:
+            raise
+        except EnvironmentFault as error:
+            if not self._score_faults:
+                raise
+            end = RolloutEnd(self.env.fault_outcome, fault=f"{type(error).__name__}: {error}")
+        self._recorder.keep_end(key, end)
+        return end.outcome
 
     async def roll_out(self, prefix: Prefix, key: DrawKey, cost: Cost) -> Trajectory:
         """Go on from `prefix` to the end of the episode.

@@ -8,33 +8,41 @@ and are recorded before they are handed to the caller.
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 import math
 from collections.abc import AsyncGenerator, Iterable, Iterator, Sequence
-from contextlib import AsyncExitStack, aclosing
+from contextlib import AsyncExitStack, aclosing, suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib import metadata
+from itertools import chain
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from rro_sdk._concurrency import event_within
 from rro_sdk.envs.base import Environment
-from rro_sdk.errors import ConfigError, DataError, RROError
+from rro_sdk.errors import (
+    ConfigError,
+    DataError,
+    Divergence,
+    EnvironmentFault,
+    JournalError,
+    RROError,
+    ServerError,
+)
 from rro_sdk.explore import TaskExplorer
-from rro_sdk.export.trl import write_pairs
-from rro_sdk.inference.fleet import Fleet, FleetSettings
+from rro_sdk.fingerprint import model_fingerprints, settings_of
+from rro_sdk.inference.fleet import Fleet, FleetEvent, FleetSettings
 from rro_sdk.inference.server import ModelInfo
-from rro_sdk.journal import Journal, RunHeader, refuse_existing
+from rro_sdk.journal import RunHeader, refuse_existing
 from rro_sdk.methods.base import Method
 from rro_sdk.methods.rising import RisingReward
-from rro_sdk.pairs import pair_of, pairs_of
+from rro_sdk.pairs import pair_of
 from rro_sdk.policy import Policy, ReActPolicy, Sampling
 from rro_sdk.report.summary import RunStats, RunSummary
 from rro_sdk.rollout import Actor
-from rro_sdk.types import Event, PreferencePair, StepRecord, Task, TaskFailed
-
-PAIRS_NAME = "pairs.jsonl"
+from rro_sdk.run import Kept, Run
+from rro_sdk.types import Event, FaultOf, PreferencePair, StepRecord, Task, TaskFailed
 
 ADMIT_S = 0.25
 """How soon a raised limit of the servers lets more tasks in; limits move once a second."""
@@ -49,6 +57,28 @@ QUEUED = 256
 """Events that may wait for a slow caller before exploration waits too."""
 
 
+@dataclass(frozen=True, slots=True)
+class FailurePolicy:
+    """What is done about failures that outlive their retries.
+
+    A request that fails for its server's fault is asked again within the bounds of `FleetSettings.retry`;
+    beyond them its task is set aside, and a resumed run takes it up again.
+
+    Attributes:
+        max_failed_tasks: end the run when more tasks than this had to be set aside; None never does, unless
+            every task was.
+        score_faults: a rollout that the environment breaks is worth `Environment.fault_outcome`, and its error
+            is kept; False sets the task aside instead.
+    """
+
+    max_failed_tasks: int | None = None
+    score_faults: bool = True
+
+    def __post_init__(self) -> None:
+        if self.max_failed_tasks is not None and self.max_failed_tasks < 0:
+            raise ConfigError(f"max_failed_tasks must be at least 0, not {self.max_failed_tasks}")
+
+
 class Sampler:
     """Explores tasks under a method and yields preference pairs.
 
@@ -57,13 +87,18 @@ class Sampler:
         servers: URLs of SGLang servers, all serving one model.
         policy: a policy of your own in place of `servers`.
         method: what is explored at a step and when it stops; the rising rule by default.
-        run_dir: folder for the journal and `pairs.jsonl`; absent or empty. None keeps nothing.
+        run_dir: folder for the journal and `pairs.jsonl`; absent or empty, unless `resume`. None keeps nothing.
+        resume: go on with the run in `run_dir`, if one began there: nothing that it recorded is drawn again.
+            Servers, their number and the concurrency may be others; method, seed, sampling, model and tasks not.
         seed: seed of every draw (rule 10).
         sampling: how actions are drawn; for `servers` only.
         fleet: how servers are used; for `servers` only.
         tasks_in_flight: tasks explored at once; by default as many as keep the servers busy.
-        max_failed_tasks: raise when more than this many tasks had to be set aside; None never does,
-            unless every task was.
+        failures: what is done about failures that outlive their retries.
+        command: how to make this sampler again, kept in the run's header for `rro resume`.
+
+    Attributes:
+        stats: running totals; a resumed run's include what it had recorded.
 
     Raises:
         ConfigError: settings that cannot be right.
@@ -81,10 +116,14 @@ class Sampler:
         sampling: Sampling | None = None,
         fleet: FleetSettings | None = None,
         tasks_in_flight: int | None = None,
-        max_failed_tasks: int | None = None,
+        failures: FailurePolicy | None = None,
+        resume: bool = False,
+        command: dict[str, Any] | None = None,
     ) -> None:
         if bool(servers) == (policy is not None):
             raise ConfigError("give a sampler either servers or a policy of your own")
+        if resume and run_dir is None:
+            raise ConfigError("a sampler can resume only a run that has a run_dir")
         if tasks_in_flight is not None and tasks_in_flight < 1:
             raise ConfigError(f"tasks_in_flight must be at least 1, not {tasks_in_flight}")
         self.env = env
@@ -99,32 +138,44 @@ class Sampler:
             reestimate_duplicates=self.method.reestimate_duplicates,
         )
         self.fleet = Fleet(servers, fleet) if servers else None
+        self.failures = failures or FailurePolicy()
         self._policy = policy
-        self._max_failed = max_failed_tasks
         self._tasks_in_flight = tasks_in_flight
+        self._command = command
+        self._resume = resume
         self._infos: dict[str, ModelInfo] = {}
-        self._journal: Journal | None = None
+        self._run: Run | None = None
         self._seen: set[str] = set()
         self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
-        """Check the run folder and the servers.
+        """Check the run folder and the servers, and open the run that is to be resumed.
 
         Raises:
             RunExistsError: the run folder is not empty.
             ServerError: a server does not answer.
-            ConfigError: the servers differ.
+            ConfigError: the servers differ, or the run to be resumed was made with other settings.
         """
+        goes_on = False
         if self.run_dir is not None:
-            refuse_existing(self.run_dir)
-        if self.fleet is not None:
-            await self._stack.enter_async_context(self.fleet)
-            try:
+            if self._resume:
+                goes_on = Run.can_resume(self.run_dir)
+            else:
+                refuse_existing(self.run_dir)
+        try:
+            if self.fleet is not None:
+                await self._stack.enter_async_context(self.fleet)
                 self._infos = await self.fleet.check()
-            except BaseException:
-                await self._stack.aclose()
-                raise
-            self._policy = ReActPolicy(self.fleet, self.sampling)
+                self.fleet.observe = self._observe
+                self._policy = ReActPolicy(self.fleet, self.sampling)
+            if goes_on and self.run_dir is not None:
+                self._run = Run.resume(self.run_dir, self._header())
+                await self._run.enter()
+                for event in self._run.past_events():
+                    self.stats.add(event)
+        except BaseException:
+            await self._stack.aclose()
+            raise
         return self
 
     async def __aexit__(
@@ -133,13 +184,17 @@ class Sampler:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        """Raises `JournalError` where the run could not be recorded or exported to its end."""
         try:
-            if self._journal is not None and self.run_dir is not None:
-                write_pairs(pairs_of(self._journal.events()), self.run_dir / PAIRS_NAME)
+            await self._stack.aclose()  # requests that were given up say what they cost
         finally:
-            if self._journal is not None:
-                self._journal.close()
-            await self._stack.aclose()
+            if self._run is not None:
+                await self._run.leave(error)
+
+    @property
+    def kept(self) -> Kept | None:
+        """What a resumed run had already; None for a new one."""
+        return self._run.kept if self._run is not None else None
 
     async def pairs(self, tasks: Iterable[Task]) -> AsyncGenerator[PreferencePair, None]:
         """Explore the tasks and yield each preference pair as soon as its step is decided.
@@ -158,30 +213,39 @@ class Sampler:
         """Explore the tasks and yield everything that happens, recorded already; raises as `pairs`."""
         if self._policy is None:
             raise RuntimeError("Sampler is used outside its `async with` block")
-        actor = Actor(self.env, self._policy)
-        pending = self._checked(tasks)
-        first = next(pending, None)
+        given = iter(tasks)
+        first = next(given, None)
         if first is None:
             raise ConfigError("there are no tasks to explore; give at least one")
-        if self.run_dir is not None and self._journal is None:
-            self._journal = Journal.create(self.run_dir, self._header())
+        if self.run_dir is not None and self._run is None:
+            self._run = Run.begin(self.run_dir, self._header())
+            await self._run.enter()
+        run_of, recorder = self._run, self._run.recorder if self._run is not None else None
+        actor = Actor(self.env, self._policy, recorder, score_faults=self.failures.score_faults)
+        pending = self._wanted(chain([first], given))
 
         queue: asyncio.Queue[Event | None] = asyncio.Queue(maxsize=QUEUED)
         failures: list[RROError] = []
 
         async def explore(task: Task) -> None:
-            explorer = TaskExplorer(actor, self.method, task, self.seed)
+            memory = run_of.memory(task) if run_of is not None else None
+            explorer = TaskExplorer(actor, self.method, task, self.seed, memory)
             try:
                 async with aclosing(explorer.events()) as events:
                     async for event in events:
                         await queue.put(event)
+            except (JournalError, Divergence):  # no fault of the task: going on would lose or poison more
+                raise
             except RROError as error:
                 failures.append(error)
-                await queue.put(TaskFailed(task.id, f"{type(error).__name__}: {error}"))
+                await queue.put(TaskFailed(task.id, f"{type(error).__name__}: {error}", _fault_of(error)))
+            finally:
+                if run_of is not None:
+                    run_of.forget(task)
 
         async def run() -> None:
             running = 0
-            task: Task | None = first
+            task = next(pending, None)
             changed = asyncio.Event()
 
             async def explored(task: Task) -> None:
@@ -199,8 +263,9 @@ class Sampler:
                             running += 1
                             group.create_task(explored(task))
                             task = next(pending, None)
-                        changed.clear()
-                        await event_within(changed, ADMIT_S)
+                        if task is not None:
+                            changed.clear()
+                            await event_within(changed, ADMIT_S)
             except BaseExceptionGroup as errors:
                 raise errors.exceptions[0] from None
             finally:
@@ -208,13 +273,23 @@ class Sampler:
 
         runner = asyncio.create_task(run())
         try:
-            while (event := await queue.get()) is not None:
-                if self._journal is not None:
-                    self._journal.append(event)
-                self.stats.add(event)
-                yield event
-                if self._max_failed is not None and self.stats.tasks_failed > self._max_failed:
-                    raise failures[-1]
+            ended = False
+            while not ended:
+                batch = [await queue.get()]
+                while not queue.empty():
+                    batch.append(queue.get_nowait())
+                ended = None in batch
+                events = [event for event in batch if event is not None]
+                if self._run is not None and events:
+                    for event in events:
+                        self._run.put(event)
+                    await self._run.committed()
+                for event in events:
+                    self.stats.add(event)
+                    yield event
+                    most = self.failures.max_failed_tasks
+                    if most is not None and self.stats.tasks_failed > most:
+                        raise failures[-1]
             await runner
         finally:
             runner.cancel()
@@ -227,14 +302,21 @@ class Sampler:
 
     def summary(self) -> RunSummary:
         """The numbers of everything that this sampler has explored so far."""
-        return self.stats.summary(retries=self.fleet.retries if self.fleet else 0)
+        return self.stats.summary()
 
-    def _checked(self, tasks: Iterable[Task]) -> Iterator[Task]:
+    def _observe(self, event: FleetEvent) -> None:
+        self.stats.add(event)
+        if self._run is not None:
+            with suppress(JournalError):  # whoever records next hears of it
+                self._run.put(event)
+
+    def _wanted(self, tasks: Iterable[Task]) -> Iterator[Task]:
         for task in tasks:
             if task.id in self._seen:
                 raise DataError(f"task {task.id} is given twice; ids must be unique within a run")
             self._seen.add(task.id)
-            yield task
+            if self._run is None or self._run.wants(task):
+                yield task
 
     def _most_tasks(self) -> int:
         if self._tasks_in_flight is not None:
@@ -249,7 +331,7 @@ class Sampler:
             created=datetime.now(UTC).isoformat(timespec="seconds"),
             seed=self.seed,
             method={
-                **_settings(self.method),
+                **settings_of(self.method),
                 "name": self.method.name,
                 "rollouts": self.method.rollouts,
                 "max_candidates": self.method.max_candidates,
@@ -257,20 +339,29 @@ class Sampler:
                 "reestimate_duplicates": self.method.reestimate_duplicates,
             },
             environment=self.env.name,
-            sampling=_settings(self.sampling),
+            sampling=settings_of(self.sampling),
             servers={
                 url: {"model_path": info.model_path, "weight_version": info.weight_version}
                 for url, info in self._infos.items()
             },
-            versions={"rro-sdk": metadata.version("rro-sdk")},
+            versions={name: metadata.version(name) for name in ("rro-sdk", "aiohttp", "msgspec")},
+            model=self._model(),
+            data=self.env.data_digest,
+            command=self._command,
         )
 
+    def _model(self) -> dict[str, str]:
+        info = next(iter(self._infos.values()), None)
+        if info is None:
+            return {}
+        return {
+            "path": info.model_path,
+            "weight_version": info.weight_version,
+            **model_fingerprints(info.model_path),
+        }
 
-def _settings(value: object) -> dict[str, Any]:
-    """A settings object as plain data: its class and its fields, settings within settings included."""
-    found: dict[str, Any] = {"type": type(value).__qualname__}
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        for field in dataclasses.fields(value):
-            content = getattr(value, field.name)
-            found[field.name] = _settings(content) if dataclasses.is_dataclass(content) else content
-    return found
+
+def _fault_of(error: RROError) -> FaultOf:
+    if isinstance(error, ServerError):
+        return "server"
+    return "environment" if isinstance(error, EnvironmentFault) else "data"

@@ -153,7 +153,8 @@ class StepRecord(msgspec.Struct, frozen=True, tag=True):
     `step` counts from 1. `prefix` is the messages that every candidate answered. `advance` is the index
     of the candidate with which the trajectory goes on. `prefix_action` is set under
     `on_first_rise="prefix_action"` alone: the trajectory's own action, drawn and estimated but not
-    judged. `usage` and `turns` are what the step cost, without its baseline.
+    judged. `usage` and `turns` are what the step cost, without its baseline. `attempt` counts the steps of
+    the task that were thrown away before.
     """
 
     task_id: str
@@ -169,6 +170,7 @@ class StepRecord(msgspec.Struct, frozen=True, tag=True):
     usage: Usage
     turns: int
     prefix_action: Candidate | None = None
+    attempt: int = 0
 
     def candidate(self, index: int) -> Candidate:
         """The candidate of that index; `PREFIX_ACTION` is the trajectory's own action."""
@@ -190,6 +192,7 @@ class Baseline(msgspec.Struct, frozen=True, tag=True):
     estimate: Estimate
     usage: Usage
     turns: int
+    attempt: int = 0
 
 
 class Discarded(msgspec.Struct, frozen=True, tag=True):
@@ -199,6 +202,7 @@ class Discarded(msgspec.Struct, frozen=True, tag=True):
     step: int
     weight_versions: tuple[str, ...]
     usage: Usage
+    attempt: int = 0
 
 
 class TaskEnd(msgspec.Struct, frozen=True, tag=True):
@@ -210,15 +214,64 @@ class TaskEnd(msgspec.Struct, frozen=True, tag=True):
     truncated: bool
 
 
+FaultOf = Literal["server", "environment", "data"]
+
+
 class TaskFailed(msgspec.Struct, frozen=True, tag=True):
-    """A task that was set aside, and why; what it recorded before that stays."""
+    """A task that was set aside, and why; what it recorded before that stays.
+
+    `fault_of` a server is not the task's: a resumed run takes it up again.
+    """
 
     task_id: str
     reason: str
+    fault_of: FaultOf = "environment"
 
 
-Event = Baseline | StepRecord | Discarded | TaskEnd | TaskFailed
-"""What a run consists of, and what its journal holds."""
+WasteKind = Literal["aborted", "retried", "reload"]
+
+
+class Wasted(msgspec.Struct, frozen=True, tag=True):
+    """Tokens that a server spent on a request that came to nothing.
+
+    `aborted`: we gave it up. `retried`: its reply was of no use. `reload`: the server cut it off by itself, as
+    a reload does. Where nobody said how many tokens it was, `known` is False and `usage` empty. Belongs to
+    the run, so `task_id` is empty.
+    """
+
+    kind: WasteKind
+    usage: Usage
+    server: str
+    known: bool = True
+    task_id: str = ""
+
+
+class Retried(msgspec.Struct, frozen=True, tag=True):
+    """A request that failed and was tried again. `error` is the class of the error; its text may be private."""
+
+    server: str
+    error: str
+    task_id: str = ""
+
+
+class Resumed(msgspec.Struct, frozen=True, tag=True):
+    """A run was taken up again, by these package versions and against these servers."""
+
+    versions: dict[str, str]
+    servers: tuple[str, ...]
+    task_id: str = ""
+
+
+class VersionChanged(msgspec.Struct, frozen=True, tag=True):
+    """The fleet went over to other weights: a reload."""
+
+    before: str
+    after: str
+    task_id: str = ""
+
+
+Event = Baseline | StepRecord | Discarded | TaskEnd | TaskFailed | Wasted | Retried | Resumed | VersionChanged
+"""What a run consists of, and what its journal holds beside replies and rollouts."""
 
 
 class PreferencePair(msgspec.Struct, frozen=True):

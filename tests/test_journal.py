@@ -66,7 +66,7 @@ def test_no_run_another_file_and_a_later_version_are_told_apart(tmp_path: Path) 
 def test_a_damaged_event_is_an_error_not_a_silence(tmp_path: Path) -> None:
     Journal.create(tmp_path / "run", HEADER).close()
     connection = sqlite3.connect(tmp_path / "run" / JOURNAL_NAME)
-    connection.execute("INSERT INTO event (at, task_id, body) VALUES (0, 't', x'7b')")
+    connection.execute("INSERT INTO event (at, task_id, kind, body) VALUES (0, 't', 'TaskEnd', x'7b')")
     connection.commit()
     connection.close()
     with Journal.open(tmp_path / "run") as journal, pytest.raises(JournalError, match="damaged"):

@@ -21,7 +21,7 @@ from rro_sdk.methods import RisingReward
 from rro_sdk.pairs import pairs_of
 from rro_sdk.policy import Proposal
 from rro_sdk.report.text import format_summary, summary_of
-from rro_sdk.sampler import Sampler
+from rro_sdk.sampler import FailurePolicy, Sampler
 from rro_sdk.types import Message, PreferencePair, Task, TaskFailed
 from tests.toys import Script, ScriptedPolicy, ToyEnv
 
@@ -142,7 +142,9 @@ async def test_a_run_in_which_every_task_failed_raises_the_last_reason() -> None
 
 async def test_max_failed_tasks_ends_the_run() -> None:
     policy = ScriptedPolicy(default=lambda seed: "Action: break it")
-    async with Sampler(ToyEnv(), policy=policy, method=ONE, max_failed_tasks=2, tasks_in_flight=1) as sampler:
+    async with Sampler(
+        ToyEnv(), policy=policy, method=ONE, failures=FailurePolicy(2), tasks_in_flight=1
+    ) as sampler:
         with pytest.raises(RROError):
             async for _ in sampler.events(tasks(100)):
                 pass

@@ -57,12 +57,17 @@ class Environment(ABC):
         max_steps: turns after which an episode is cut off; malformed replies count.
         instructions: what the agent must know of the commands, for the system message.
         demonstrations: worked examples as alternating user / assistant messages (few-shot), or empty.
+        fault_outcome: what a rollout scores, in [0, 1], that the environment itself could not finish.
+        data_digest: names the data behind the tasks, so that a resumed run notices other data; "" where
+            there is none.
     """
 
     name: str
     max_steps: int
     instructions: str
     demonstrations: Sequence[Message] = ()
+    fault_outcome: float = 0.0
+    data_digest: str = ""
 
     @abstractmethod
     async def start(self, task: Task) -> Episode:

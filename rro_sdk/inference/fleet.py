@@ -8,7 +8,7 @@ and is the only thing that chooses between them. What it chooses by is in `routi
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from types import TracebackType
@@ -25,6 +25,9 @@ from rro_sdk.inference.server import ABORTED_STATUS, ModelInfo, Server
 from rro_sdk.inference.slot import Control, Slot
 from rro_sdk.inference.transport import Transport
 from rro_sdk.inference.wire import ChatRequest, Completion
+from rro_sdk.types import Retried, VersionChanged, Wasted
+
+FleetEvent = Retried | VersionChanged | Wasted
 
 LOOK_S = 1.0
 """Between two looks at a server that works: a dead one is found within this, a limit grows at this pace."""
@@ -98,6 +101,11 @@ class Fleet:
         settings: see `FleetSettings`.
         transport: what carries requests, entered and left with the fleet; aiohttp if None.
 
+    Attributes:
+        urls: the servers, normalised.
+        retries: requests that were tried again.
+        observe: told of requests that were tried again or came to nothing, and of other weights.
+
     Raises:
         ConfigError: a URL that cannot be right, or one given twice.
     """
@@ -113,7 +121,8 @@ class Fleet:
         self._transport = transport or Transport(api_key=self.settings.api_key)
         self.urls = normalise_all(servers)
         self.retries = 0
-        self.weight_version = ""
+        self.observe: Callable[[FleetEvent], None] = lambda event: None
+        self._weight_version = ""
         self._stack = AsyncExitStack()
         self._slots: list[Slot] = []
         self._places = Places([], self.settings.outage_s)
@@ -125,7 +134,7 @@ class Fleet:
             control = await self._stack.enter_async_context(Transport(api_key=self.settings.admin_api_key))
         self._slots = [
             Slot(
-                Server(url, transport, control=control),
+                Server(url, transport, control=control, note=self._note),
                 self.settings.control(),
                 self.settings.requests_per_second,
             )
@@ -144,6 +153,17 @@ class Fleet:
         trace: TracebackType | None,
     ) -> None:
         await self._stack.aclose()
+
+    @property
+    def weight_version(self) -> str:
+        """Of every server that may be given requests; "" before `check`, and where servers do not say."""
+        return self._weight_version
+
+    @weight_version.setter
+    def weight_version(self, version: str) -> None:
+        before, self._weight_version = self._weight_version, version
+        if before and version != before:
+            self._note(VersionChanged(before, version))
 
     @property
     def in_flight(self) -> int:
@@ -272,6 +292,10 @@ class Fleet:
 
     def _count_retry(self, error: BaseException) -> None:
         self.retries += 1
+        self._note(Retried(error.url if isinstance(error, ServerError) else "", type(error).__name__))
+
+    def _note(self, event: FleetEvent) -> None:
+        self.observe(event)
 
     def _blame(self, slot: Slot, error: ServerError) -> None:
         """What a failed call says of its server: nothing, if the request was at fault or it rests already."""

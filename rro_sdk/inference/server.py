@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import uuid
+from collections.abc import Callable
 from contextlib import suppress
 from typing import TypeVar
 
 import msgspec
 
-from rro_sdk.errors import BadReply, ServerError, ServerRefused, ServerTimeout
+from rro_sdk.errors import BadReply, ServerError, ServerRefused, ServerTimeout, ServerUnreachable
 from rro_sdk.inference.gateway import workers_of
 from rro_sdk.inference.limit import Load
 from rro_sdk.inference.transport import Transport
-from rro_sdk.inference.wire import ChatRequest, Completion, decode_reply, encode_request
-from rro_sdk.types import Usage
+from rro_sdk.inference.wire import ChatRequest, Completion, decode_reply, encode_request, usage_of
+from rro_sdk.types import Usage, Wasted
 
 T = TypeVar("T")
 
@@ -24,6 +25,11 @@ ABORT_TIMEOUT_S = 10.0
 ABORTED_STATUS = 409
 """What we call a completion that the server aborted: it is tried again, and is no sign of a server that is
 down (5xx). A reload is the usual cause, and the server queues the new try by itself, so it need not wait."""
+
+
+GIVE_UP_S = 2.0
+"""How long an aborted request may take to say what it cost. SGLang answers within one decoding step; where the
+id did not reach it, closing the connection is what stops it, and that should not wait for long."""
 
 
 class ModelInfo(msgspec.Struct, frozen=True):
@@ -51,17 +57,24 @@ class Server:
         url: where completions go.
         transport: carries them, with the API key.
         control: carries aborts, with the admin key; `transport` if None.
+        note: told of tokens that came to nothing.
 
     Attributes:
         control_urls: where control calls go: the server itself, or every worker of a gateway once it has
             been asked for them, by `find_workers` or when it first did not know /model_info.
-        lost: tokens of completions that the server aborted, which came to nothing.
     """
 
-    def __init__(self, url: str, transport: Transport, *, control: Transport | None = None) -> None:
+    def __init__(
+        self,
+        url: str,
+        transport: Transport,
+        *,
+        control: Transport | None = None,
+        note: Callable[[Wasted], None] = lambda wasted: None,
+    ) -> None:
         self.url = url
         self.control_urls: tuple[str, ...] = (url,)
-        self.lost = Usage()
+        self._note = note
         self._transport = transport
         self._control = control or transport
 
@@ -91,20 +104,32 @@ class Server:
         """
         rid = request.rid or uuid.uuid4().hex
         content = encode_request(msgspec.structs.replace(request, rid=rid))
+        sent = asyncio.ensure_future(
+            self._transport.post(self.url, "/v1/chat/completions", content, timeout_s=timeout_s)
+        )
         try:
-            body = await self._transport.post(self.url, "/v1/chat/completions", content, timeout_s=timeout_s)
-        except (asyncio.CancelledError, ServerTimeout):
+            body = await asyncio.shield(sent)  # when we give up, its reply still says what it cost
+        except asyncio.CancelledError:
+            self._control.in_background(self._give_up(rid, request.n, sent))
+            raise
+        except ServerTimeout:
             self._control.in_background(self.abort(rid))
+            self._note(Wasted("aborted", Usage(), self.url, known=False))
+            raise
+        except ServerUnreachable:
+            self._note(Wasted("retried", Usage(), self.url, known=False))
             raise
         try:
             completion = decode_reply(body, n=request.n, server=self.url)
         except msgspec.DecodeError as error:
+            spent = usage_of(body)
+            self._note(Wasted("retried", spent or Usage(), self.url, known=spent is not None))
             raise BadReply(
                 f"server {self.url} sent a completion that is not of the contract's shape: {error}",
                 url=self.url,
             ) from None
         if any(sample.finish_reason == "abort" for sample in completion.samples):
-            self.lost += completion.usage
+            self._note(Wasted("reload", completion.usage, self.url))
             raise ServerRefused(
                 f"server {self.url} aborted a completion",
                 url=self.url,
@@ -112,6 +137,21 @@ class Server:
                 retry_after=0.0,
             )
         return completion
+
+    async def _give_up(self, rid: str, n: int, sent: asyncio.Future[bytes]) -> None:
+        """Abort a request, and book what it cost as far as the server says."""
+        try:
+            if n > 1:  # the id does not reach SGLang then, and only the closed connection stops it
+                sent.cancel()
+            await self.abort(rid)
+            await asyncio.wait({sent}, timeout=GIVE_UP_S)
+        finally:
+            spent = None
+            if not sent.done():
+                sent.cancel()
+            elif not sent.cancelled() and sent.exception() is None:
+                spent = usage_of(sent.result())
+            self._note(Wasted("aborted", spent or Usage(), self.url, known=spent is not None))
 
     async def abort(self, rid: str) -> None:
         """Ask the server, or each of a gateway's workers, to stop a request.

@@ -86,8 +86,13 @@ class _ChatReply(msgspec.Struct):
     metadata: _Metadata | None = None
 
 
+class _AnyReply(msgspec.Struct):
+    usage: _ReplyUsage
+
+
 _encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder(_ChatReply)
+_usage_decoder = msgspec.json.Decoder(_AnyReply)
 
 
 def encode_request(request: ChatRequest) -> bytes:
@@ -109,19 +114,32 @@ def decode_reply(body: bytes, *, n: int, server: str) -> Completion:
     if len(reply.choices) != n:
         raise msgspec.ValidationError(f"Expected {n} choices, got {len(reply.choices)} - at `$.choices`")
     choices = sorted(reply.choices, key=lambda choice: choice.index)
-    details = reply.usage.prompt_tokens_details
     return Completion(
         samples=tuple(
             Sample(text=choice.message.content or "", finish_reason=choice.finish_reason or "stop")
             for choice in choices
         ),
-        usage=Usage(
-            prompt_tokens=reply.usage.prompt_tokens,
-            cached_tokens=(details.cached_tokens or 0) if details else 0,
-            completion_tokens=reply.usage.completion_tokens,
-        ),
+        usage=_usage(reply.usage),
         weight_versions=_versions(reply.metadata),
         server=server,
+    )
+
+
+def usage_of(body: bytes) -> Usage | None:
+    """The tokens that a reply names, whatever else is wrong with it; None where it names none."""
+    try:
+        reply = _usage_decoder.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+    return _usage(reply.usage)
+
+
+def _usage(found: _ReplyUsage) -> Usage:
+    details = found.prompt_tokens_details
+    return Usage(
+        prompt_tokens=found.prompt_tokens,
+        cached_tokens=(details.cached_tokens or 0) if details else 0,
+        completion_tokens=found.completion_tokens,
     )
 
 

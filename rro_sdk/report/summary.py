@@ -14,10 +14,14 @@ from rro_sdk.types import (
     Candidate,
     Discarded,
     Event,
+    Resumed,
+    Retried,
     StepRecord,
     TaskEnd,
     TaskFailed,
     Usage,
+    VersionChanged,
+    Wasted,
 )
 
 
@@ -83,7 +87,9 @@ class RunStats:
         self._step_outcomes: Counter[str] = Counter()
         self._no_pair: Counter[str] = Counter()
         self.tasks_finished = 0
-        self.tasks_failed = 0
+        self._failed: set[str] = set()
+        self.retries = 0
+        self.wasted: Counter[str] = Counter()
         self.steps = 0
         self.candidates = 0
         self.pairs = 0
@@ -91,6 +97,10 @@ class RunStats:
         self.turns = 0
         self.tokens = Usage()
         self.lost = Usage()
+
+    @property
+    def tasks_failed(self) -> int:
+        return len(self._failed)
 
     def add(self, event: Event) -> None:
         match event:
@@ -105,13 +115,19 @@ class RunStats:
                 self.tokens += event.usage
             case TaskEnd():
                 self.tasks_finished += 1
+                self._failed.discard(event.task_id)  # a resumed run may take one up again
                 self._outcomes.append(event.outcome)
                 flags = self._open.pop(event.task_id, [])
                 for position, flag in enumerate(flags):
                     self._thirds[min(2, 3 * position // len(flags))].append(flag)
             case TaskFailed():
-                self.tasks_failed += 1
-                self._open.pop(event.task_id, None)
+                self._failed.add(event.task_id)
+            case Retried():
+                self.retries += 1
+            case Wasted():
+                self.wasted[event.kind] += event.usage.completion_tokens
+            case Resumed() | VersionChanged():
+                pass
 
     def _add_step(self, record: StepRecord) -> None:
         self.steps += 1
@@ -134,7 +150,7 @@ class RunStats:
         shared = candidate.duplicate_of is not None and not self._reestimate
         return 0 if candidate.estimate.terminal or shared else len(candidate.estimate.outcomes)
 
-    def summary(self, *, retries: int = 0) -> RunSummary:
+    def summary(self) -> RunSummary:
         return RunSummary(
             tasks=self.tasks_finished,
             tasks_failed=self.tasks_failed,
@@ -155,7 +171,7 @@ class RunStats:
             lost_to_reload=self.lost,
             rising_by_third=self._shares(0),
             strictly_rising_by_third=self._shares(1),
-            retries=retries,
+            retries=self.retries,
             wall_s=time.monotonic() - self._began,
         )
 

@@ -20,7 +20,7 @@ from rro_sdk.inference.limit import Load
 from rro_sdk.inference.server import Server
 from rro_sdk.inference.transport import Transport
 from rro_sdk.inference.wire import ChatRequest
-from rro_sdk.types import Message
+from rro_sdk.types import Message, Wasted
 from servers.fake import FakeServer, FakeSettings, Latency
 
 SLOW = Latency(per_request_s=60.0)
@@ -128,15 +128,18 @@ async def test_a_client_that_ends_leaves_nothing_running(number: signal.Signals)
 async def test_a_completion_that_the_server_aborts_is_no_data_and_its_tokens_are_booked() -> None:
     latency = Latency(per_token_s=0.05)
     async with FakeServer(FakeSettings(latency=latency)) as fake, Transport() as transport:
-        server = Server(fake.url, transport)
+        wasted: list[Wasted] = []
+        server = Server(fake.url, transport, note=wasted.append)
         asking = asyncio.create_task(server.complete(request(rid="mine"), timeout_s=60))
         await until(lambda: fake.counters.running == 1)
         await server.abort("mine")
         with pytest.raises(ServerRefused, match="aborted") as caught:
             await asking
         assert (caught.value.status, caught.value.retry_after) == (409, 0.0)
-        assert server.lost.prompt_tokens > 0
-        assert server.lost.completion_tokens == fake.counters.completion_tokens
+        (waste,) = wasted
+        assert (waste.kind, waste.known) == ("reload", True), "nobody here gave it up"
+        assert waste.usage.prompt_tokens > 0
+        assert waste.usage.completion_tokens == fake.counters.completion_tokens
 
 
 async def test_the_workers_of_a_gateway_are_one_server() -> None:

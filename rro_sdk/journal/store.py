@@ -1,0 +1,442 @@
+"""What happened in a run, durable: one SQLite file, append-only.
+
+The run's folder holds `journal.sqlite` (the truth) and what is derived from it. The file is in WAL mode with
+`synchronous=NORMAL`: what was committed survives the death of the process; a machine that loses power may
+lose the last moments, never the file. One process writes at a time (`lock.py`); any number may read.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import msgspec
+
+from rro_sdk.draws import DrawKey
+from rro_sdk.errors import ConfigError, JournalError, RunExistsError
+from rro_sdk.journal import schema
+from rro_sdk.journal.lock import LOCK_NAME, RunLock
+from rro_sdk.recording import RolloutEnd, TaskMemory, Turn, place
+from rro_sdk.types import Action, Baseline, Discarded, Event, StepRecord, TaskEnd, TaskFailed, Usage
+
+JOURNAL_NAME = "journal.sqlite"
+
+BUSY_S = 10.0
+"""How long SQLite waits for a reader that holds the file; none of ours does for longer than a moment."""
+
+_encoder = msgspec.json.Encoder()
+_decoder: msgspec.json.Decoder[Event] = msgspec.json.Decoder(Event)
+
+_INSERT_EVENT = "INSERT INTO event (at, task_id, kind, once, body) VALUES (?, ?, ?, ?, ?)"
+_INSERT_TURN = f"INSERT OR IGNORE INTO turn VALUES ({', '.join('?' * 16)})"
+_INSERT_ROLLOUT = f"INSERT OR IGNORE INTO rollout VALUES ({', '.join('?' * 8)})"
+_INSERT_TASK = "INSERT OR IGNORE INTO task VALUES (?, ?)"
+
+Row = tuple[str, tuple[Any, ...]]
+"""A statement and its parameters."""
+
+
+class RunHeader(msgspec.Struct, frozen=True):
+    """What a run was made with.
+
+    Attributes:
+        created: ISO time.
+        seed: the run's seed.
+        method: name and settings of the method.
+        environment: name of the environment.
+        sampling: settings by which actions were drawn.
+        servers: what each server said that it serves, by URL.
+        versions: package versions.
+        model: what the servers served: path, weight version, and fingerprints of weights and tokenizer
+            where the files can be read; empty for a policy of your own.
+        data: fingerprint of the environment's data.
+        command: how the command line made the run, for `rro resume`; None where a program made it.
+    """
+
+    created: str
+    seed: int
+    method: dict[str, Any]
+    environment: str
+    sampling: dict[str, Any]
+    servers: dict[str, dict[str, str]]
+    versions: dict[str, str]
+    model: dict[str, str] = {}
+    data: str = ""
+    command: dict[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TaskStates:
+    """Tasks of a run by what became of them; the others were never begun, or are open."""
+
+    finished: frozenset[str]
+    set_aside: dict[str, TaskFailed]
+
+
+def refuse_existing(run_dir: Path) -> None:
+    """Raise unless a new run may be made there: absent, empty, or a run that was killed before it began.
+
+    Raises:
+        RunExistsError: it holds something already.
+        ConfigError: it is a file.
+    """
+    if run_dir.is_dir():
+        if any(run_dir.iterdir()) and not never_began(run_dir):
+            raise RunExistsError(
+                f"run folder {run_dir} is not empty; choose another, remove it, or resume its run"
+            )
+    elif run_dir.exists():
+        raise ConfigError(f"run folder {run_dir} is a file; choose another")
+
+
+def never_began(run_dir: Path) -> bool:
+    """Whether a run was killed there before its header was written, so that there is nothing to keep."""
+    own = {LOCK_NAME, *(f"{JOURNAL_NAME}{end}" for end in ("", "-wal", "-shm", "-journal"))}
+    if {path.name for path in run_dir.iterdir()} - own:
+        return False
+    path = run_dir / JOURNAL_NAME
+    if not path.exists():
+        return True
+    try:
+        connection = _connect(path, "rw")
+        try:
+            return schema.version_of(connection) == 0
+        finally:
+            connection.close()
+    except sqlite3.Error:
+        return False
+
+
+class Journal:
+    """A run's journal. Make one with `create`, go on with `resume`, read one with `open`."""
+
+    def __init__(
+        self, connection: sqlite3.Connection, path: Path, lock: RunLock | None, version: int
+    ) -> None:
+        self._connection = connection
+        self._lock = lock
+        self._version = version
+        self.path = path
+
+    @classmethod
+    def create(cls, run_dir: Path, header: RunHeader) -> Journal:
+        """Begin a run in an absent or empty folder. The header is there whole, or there is no run.
+
+        Raises:
+            RunExistsError: the folder is not empty.
+            ConfigError: another process is writing there.
+            JournalError: it cannot be written.
+        """
+        refuse_existing(run_dir)
+        path = run_dir / JOURNAL_NAME
+        lock = None
+        try:
+            run_dir.mkdir(parents=True, exist_ok=True)
+            lock = RunLock.take(run_dir)
+            connection = _connect(path, "rwc")
+            connection.execute("PRAGMA journal_mode=WAL")
+            connection.execute("PRAGMA synchronous=NORMAL")
+            connection.execute("BEGIN IMMEDIATE")
+            for statement in schema.CREATE.split(";")[:-1]:
+                connection.execute(statement)
+            connection.execute("INSERT INTO header VALUES ('run', ?)", (_encoder.encode(header),))
+            connection.execute(f"PRAGMA user_version={schema.VERSION}")
+            connection.execute("COMMIT")
+        except (OSError, sqlite3.Error) as error:
+            if lock is not None:
+                lock.release()
+            raise JournalError(f"cannot begin a run in {run_dir}: {error}") from error
+        return cls(connection, path, lock, schema.VERSION)
+
+    @classmethod
+    def resume(cls, run_dir: Path) -> Journal:
+        """Open a run to go on writing; a file of an earlier version is brought to today's.
+
+        Raises:
+            ConfigError: there is no run, or another process is writing it.
+            JournalError: the file is no journal, or one of a later version.
+        """
+        path = _existing(run_dir)
+        lock = RunLock.take(run_dir)
+        try:
+            connection = _connect(path, "rw")
+            schema.refuse_later(schema.version_of(connection), str(path))
+            schema.migrate(connection)
+            connection.execute("PRAGMA journal_mode=WAL")
+            connection.execute("PRAGMA synchronous=NORMAL")
+        except sqlite3.Error as error:
+            lock.release()
+            raise JournalError(f"{path} cannot be read: {error}") from error
+        except JournalError:
+            lock.release()
+            raise
+        return cls(connection, path, lock, schema.VERSION)
+
+    @classmethod
+    def open(cls, run_dir: Path) -> Journal:
+        """Open a run for reading, also while another process writes it.
+
+        Raises:
+            ConfigError: there is no run.
+            JournalError: the file is no journal, or one of a later version.
+        """
+        path = _existing(run_dir)
+        try:
+            connection = _connect(path, "ro")
+            version = schema.version_of(connection)
+        except sqlite3.Error as error:
+            raise JournalError(f"{path} cannot be read: {error}") from error
+        try:
+            schema.refuse_later(version, str(path))
+        except JournalError:
+            connection.close()
+            raise
+        return cls(connection, path, None, version)
+
+    def write(self, rows: Sequence[Row]) -> int:
+        """Commit rows together.
+
+        Returns:
+            How many of them were recorded already, and left as they were: late duplicates.
+
+        Raises:
+            JournalError: none of them could be written.
+        """
+        duplicates = 0
+        try:
+            self._connection.execute("BEGIN IMMEDIATE")
+            try:
+                for statement, values in rows:
+                    duplicates += 1 - self._connection.execute(statement, values).rowcount
+                self._connection.execute("COMMIT")
+            except BaseException:
+                if self._connection.in_transaction:
+                    self._connection.execute("ROLLBACK")
+                raise
+        except sqlite3.IntegrityError as error:
+            raise JournalError(f"{self.path} has this event already: {error}") from error
+        except sqlite3.Error as error:
+            raise JournalError(f"cannot write to {self.path}: {error}") from error
+        return duplicates
+
+    def append(self, event: Event) -> None:
+        """Record one event, committed when this returns; raises as `write`."""
+        self.write([event_row(event)])
+
+    def header(self) -> RunHeader:
+        row = self._connection.execute("SELECT value FROM header WHERE key = 'run'").fetchone()
+        if row is None:
+            raise JournalError(f"{self.path} has no header; the run never began")
+        return msgspec.json.decode(row[0], type=RunHeader)
+
+    def events(self) -> Iterator[Event]:
+        """Every event in the order in which it was recorded."""
+        try:
+            for (body,) in self._connection.execute("SELECT body FROM event ORDER BY seq"):
+                yield _decoder.decode(body)
+        except (sqlite3.Error, msgspec.DecodeError) as error:
+            raise JournalError(f"{self.path} is damaged: {error}; see `rro check`") from error
+
+    def events_of(self, task_id: str) -> Iterator[Event]:
+        """One task's events in the order in which they were recorded."""
+        try:
+            for (body,) in self._connection.execute(
+                "SELECT body FROM event WHERE task_id = ? ORDER BY seq", (task_id,)
+            ):
+                yield _decoder.decode(body)
+        except (sqlite3.Error, msgspec.DecodeError) as error:
+            raise JournalError(f"{self.path} is damaged: {error}; see `rro check`") from error
+
+    def turns_of(self, task_id: str) -> Iterator[tuple[DrawKey, Turn]]:
+        """Every reply that was drawn for a task, by its key (which lacks the run's seed: 0)."""
+        if self._version < 2:
+            return
+        columns = (
+            "attempt, step, candidate, rollout, turn, prompt, reply, command, error,"
+            " prompt_tokens, cached_tokens, completion_tokens, weight_versions, server"
+        )
+        for row in self._read(f"SELECT {columns} FROM turn WHERE task_id = ?", (task_id,)):
+            attempt, step, candidate, rollout, number, prompt, reply, command, error, *rest = row
+            asked, cached, generated, versions, server = rest
+            yield (
+                DrawKey(0, task_id, step, candidate, rollout, number, attempt),
+                Turn(
+                    Action(reply, command, error),
+                    prompt,
+                    Usage(asked, cached, generated),
+                    tuple(versions.split("\n")) if versions else (),
+                    server,
+                ),
+            )
+
+    def rollouts_of(self, task_id: str) -> Iterator[tuple[DrawKey, RolloutEnd]]:
+        """Every rollout of a task that came to its end, by its key (as `turns_of`)."""
+        if self._version < 2:
+            return
+        columns = "attempt, step, candidate, rollout, outcome, truncated, fault"
+        for row in self._read(f"SELECT {columns} FROM rollout WHERE task_id = ?", (task_id,)):
+            attempt, step, candidate, rollout, outcome, truncated, fault = row
+            yield (
+                DrawKey(0, task_id, step, candidate, rollout, attempt=attempt),
+                RolloutEnd(outcome, bool(truncated), fault),
+            )
+
+    def memory(self, task_id: str) -> TaskMemory:
+        """What is known of a task that is not finished."""
+        memory = TaskMemory()
+        for event in self.events_of(task_id):
+            match event:
+                case StepRecord():
+                    memory.steps.append(event)
+                case Baseline():
+                    memory.has_baseline.add((event.step, event.attempt))
+                case Discarded():
+                    memory.attempt += 1
+        for key, turn in self.turns_of(task_id):
+            memory.turns.setdefault(place(key), {})[key.turn] = turn
+        for key, end in self.rollouts_of(task_id):
+            memory.rollouts[place(key)] = end
+        return memory
+
+    def states(self) -> TaskStates:
+        """What became of the run's tasks so far."""
+        finished: set[str] = set()
+        failed: dict[str, TaskFailed] = {}
+        for (body,) in self._read("SELECT body FROM event WHERE kind IN ('TaskEnd', 'TaskFailed')"):
+            event = _decoder.decode(body)
+            if isinstance(event, TaskEnd):
+                finished.add(event.task_id)
+            elif isinstance(event, TaskFailed):
+                failed[event.task_id] = event
+        return TaskStates(frozenset(finished), {k: v for k, v in failed.items() if k not in finished})
+
+    def digests(self) -> dict[str, bytes]:
+        """Digest of every task that was begun, by its id; empty for runs of version 1."""
+        if self._version < 2:
+            return {}
+        return dict(self._read("SELECT id, digest FROM task"))
+
+    def tokens(self, where: str = "1") -> Usage:
+        """Tokens of the recorded replies that meet a condition on the table `turn`."""
+        if self._version < 2:
+            return Usage()
+        (row,) = self._read(
+            "SELECT coalesce(sum(prompt_tokens), 0), coalesce(sum(cached_tokens), 0),"
+            f" coalesce(sum(completion_tokens), 0) FROM turn WHERE {where}"
+        )
+        return Usage(*row)
+
+    def replies(self) -> int:
+        """How many replies are recorded."""
+        if self._version < 2:
+            return 0
+        ((count,),) = self._read("SELECT count(*) FROM turn")
+        return int(count)
+
+    def duration_s(self) -> float:
+        """Seconds from the first event to the last."""
+        first, last = self._connection.execute("SELECT min(at), max(at) FROM event").fetchone()
+        return float(last - first) if first is not None else 0.0
+
+    def close(self) -> None:
+        """Close the file and let go of the folder. Safe to call twice."""
+        self._connection.close()
+        if self._lock is not None:
+            self._lock.release()
+
+    def _read(self, query: str, values: Iterable[Any] = ()) -> Iterator[tuple[Any, ...]]:
+        try:
+            yield from self._connection.execute(query, tuple(values))
+        except sqlite3.Error as error:
+            raise JournalError(f"{self.path} is damaged: {error}; see `rro check`") from error
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def event_row(event: Event) -> Row:
+    """How an event is written."""
+    kind, once = type(event).__name__, None
+    match event:
+        case StepRecord():
+            once = f"StepRecord/{event.step}"
+        case Baseline():
+            once = f"Baseline/{event.step}/{event.attempt}"
+        case Discarded():
+            once = f"Discarded/{event.attempt}"
+        case TaskEnd():
+            once = "TaskEnd"
+    return _INSERT_EVENT, (time.time(), event.task_id, kind, once, _encoder.encode(event))
+
+
+def turn_row(key: DrawKey, turn: Turn) -> Row:
+    """How a reply is written."""
+    action, usage = turn.action, turn.usage
+    return _INSERT_TURN, (
+        key.task_id,
+        key.attempt,
+        key.step,
+        key.candidate,
+        key.rollout,
+        key.turn,
+        time.time(),
+        turn.prompt,
+        action.text,
+        action.command,
+        action.error,
+        usage.prompt_tokens,
+        usage.cached_tokens,
+        usage.completion_tokens,
+        "\n".join(turn.weight_versions),
+        turn.server,
+    )
+
+
+def end_row(key: DrawKey, end: RolloutEnd) -> Row:
+    """How a rollout's end is written."""
+    return _INSERT_ROLLOUT, (
+        key.task_id,
+        key.attempt,
+        key.step,
+        key.candidate,
+        key.rollout,
+        end.outcome,
+        end.truncated,
+        end.fault,
+    )
+
+
+def task_row(task_id: str, digest: bytes) -> Row:
+    """How the beginning of a task is written."""
+    return _INSERT_TASK, (task_id, digest)
+
+
+def _existing(run_dir: Path) -> Path:
+    path = run_dir / JOURNAL_NAME
+    if not path.is_file():
+        raise ConfigError(f"{run_dir} holds no run ({JOURNAL_NAME} is missing)")
+    return path
+
+
+def _connect(path: Path, mode: str) -> sqlite3.Connection:
+    # The writer's thread uses the connection of the thread that opened it, one at a time.
+    return sqlite3.connect(
+        f"{path.absolute().as_uri()}?mode={mode}",
+        uri=True,
+        isolation_level=None,
+        timeout=BUSY_S,
+        check_same_thread=False,
+    )

@@ -1,0 +1,231 @@
+"""A run's folder while a sampler writes it: begun or resumed, what it owes, and its exports.
+
+Roles: `Run` owns the journal, its writer and its recorder from `enter` to `leave`. It knows nothing of how
+tasks are explored.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from rro_sdk.errors import ConfigError, DataError, JournalError
+from rro_sdk.export.trl import write_pairs
+from rro_sdk.fingerprint import difference, task_digest
+from rro_sdk.journal.recorder import JournalRecorder
+from rro_sdk.journal.store import (
+    Journal,
+    RunHeader,
+    TaskStates,
+    event_row,
+    never_began,
+    refuse_existing,
+    task_row,
+)
+from rro_sdk.journal.writer import JournalWriter
+from rro_sdk.pairs import pairs_of
+from rro_sdk.recording import TaskMemory
+from rro_sdk.types import Event, Resumed, StepRecord, Task, Usage
+
+PAIRS_NAME = "pairs.jsonl"
+
+
+class Kept(msgspec.Struct, frozen=True):
+    """What a resumed run has already, and does again.
+
+    Attributes:
+        finished: tasks that are not looked at again.
+        set_aside: tasks that stay set aside.
+        open: tasks that were begun and go on, those that a server's fault had set aside included.
+        steps: decided steps.
+        replies: recorded replies; none of them is asked for again.
+        tokens: what they cost.
+    """
+
+    finished: int
+    set_aside: int
+    open: int
+    steps: int
+    replies: int
+    tokens: Usage
+
+    def __str__(self) -> str:
+        return (
+            f"kept {self.finished} finished tasks, {self.set_aside} set aside, {self.steps} steps and"
+            f" {self.replies} replies ({self.tokens.completion_tokens:,} generated tokens);"
+            f" {self.open} open tasks go on"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """What the journal said when the run was resumed."""
+
+    states: TaskStates
+    digests: dict[str, bytes]
+    reader: Journal
+
+
+class Run:
+    """The journal of one run, being written.
+
+    Args:
+        run_dir: its folder.
+        journal: made or resumed.
+
+    Attributes:
+        recorder: where draws are kept.
+        kept: what a resumed run has already; None for a new one.
+    """
+
+    def __init__(self, run_dir: Path, journal: Journal, known: _Known | None = None) -> None:
+        self._dir = run_dir
+        self._journal = journal
+        self._writer = JournalWriter(journal)
+        self._known = known
+        self.recorder = JournalRecorder(self._writer)
+        self.kept = _kept(known) if known is not None else None
+
+    @classmethod
+    def begin(cls, run_dir: Path, header: RunHeader) -> Run:
+        """Raises as `Journal.create`."""
+        return cls(run_dir, Journal.create(run_dir, header))
+
+    @classmethod
+    def resume(cls, run_dir: Path, header: RunHeader) -> Run:
+        """Go on with a run that `header` describes as well.
+
+        Raises:
+            ConfigError: settings, data or model differ (the difference is named), or another process writes it.
+            JournalError: the journal cannot be read.
+        """
+        journal = Journal.resume(run_dir)
+        try:
+            _refuse_other(journal.header(), header, run_dir)
+            reader = Journal.open(run_dir)
+            known = _Known(reader.states(), reader.digests(), reader)
+            run = cls(run_dir, journal, known)
+            journal.append(Resumed(header.versions, tuple(header.servers)))
+        except BaseException:
+            journal.close()
+            raise
+        return run
+
+    @staticmethod
+    def can_resume(run_dir: Path) -> bool:
+        """Whether there is a run to go on with; a folder that is absent, empty or never began is none.
+
+        Raises:
+            RunExistsError: the folder holds something else.
+        """
+        if (run_dir / "journal.sqlite").is_file() and not never_began(run_dir):
+            return True
+        refuse_existing(run_dir)
+        return False
+
+    async def enter(self) -> None:
+        await self._writer.__aenter__()
+
+    async def leave(self, error: BaseException | None) -> None:
+        """Record what is left, export the pairs, close.
+
+        Args:
+            error: what ends the run, if anything; a failure of ours does not hide it.
+
+        Raises:
+            JournalError: the journal or the export could not be written.
+        """
+        try:
+            await self._writer.__aexit__(type(error) if error else None, error, None)
+            try:
+                write_pairs(pairs_of(self._journal.events()), self._dir / PAIRS_NAME)
+            except OSError as failure:
+                raise JournalError(
+                    f"cannot write {self._dir / PAIRS_NAME}: {failure.strerror}; mend it and resume the run"
+                ) from failure
+        except JournalError:
+            if error is None:
+                raise
+        finally:
+            self._journal.close()
+            if self._known is not None:
+                self._known.reader.close()
+
+    def wants(self, task: Task) -> bool:
+        """Take a task up, unless it is done; what is known of it is in `memory`.
+
+        Raises:
+            DataError: the run began with another task of that id.
+        """
+        digest = task_digest(task)
+        if self._known is None:
+            self._writer.put(task_row(task.id, digest))
+            return True
+        began_as = self._known.digests.get(task.id)
+        if began_as is not None and began_as != digest:
+            raise DataError(
+                f"task {task.id} is not the one that the run in {self._dir} began with; give the same tasks"
+            )
+        states = self._known.states
+        if task.id in states.finished or (
+            task.id in states.set_aside and states.set_aside[task.id].fault_of != "server"
+        ):
+            return False
+        if began_as is None:
+            self._writer.put(task_row(task.id, digest))
+        return True
+
+    def memory(self, task: Task) -> TaskMemory | None:
+        """What is known of a task that was begun before; held for its draws until `forget`."""
+        if self._known is None:
+            return None
+        memory = self._known.reader.memory(task.id)
+        self.recorder.memories[task.id] = memory
+        return memory
+
+    def forget(self, task: Task) -> None:
+        self.recorder.memories.pop(task.id, None)
+
+    def past_events(self) -> Iterator[Event]:
+        """Events of the run before it was resumed."""
+        if self._known is not None:
+            yield from self._known.reader.events()
+
+    def put(self, event: Event) -> None:
+        """Record an event soon; raises as `JournalWriter.put`."""
+        self._writer.put(event_row(event))
+
+    async def committed(self) -> None:
+        """Wait until all that was put is durable; raises as `JournalWriter.committed`."""
+        await self._writer.committed()
+
+
+def _refuse_other(before: RunHeader, now: RunHeader, run_dir: Path) -> None:
+    for name in ("seed", "method", "environment", "sampling", "data", "model"):
+        old, new = getattr(before, name), getattr(now, name)
+        if name == "model":  # what one side does not know cannot differ
+            shared = {key for key in old if old[key] and new.get(key)} - {"path"}
+            old, new = ({key: model[key] for key in sorted(shared)} for model in (old, new))
+        if name == "data" and not (old and new):
+            continue
+        if (found := difference(old, new, name)) is not None:
+            raise ConfigError(
+                f"the run in {run_dir} cannot go on with other settings: {found};"
+                " resume it as it was begun, or begin another"
+            )
+
+
+def _kept(known: _Known) -> Kept:
+    states, reader = known.states, known.reader
+    aside = sum(failed.fault_of != "server" for failed in states.set_aside.values())
+    return Kept(
+        finished=len(states.finished),
+        set_aside=aside,
+        open=len(known.digests) - len(states.finished) - aside,
+        steps=sum(isinstance(event, StepRecord) for event in reader.events()),
+        replies=reader.replies(),
+        tokens=reader.tokens(),
+    )
