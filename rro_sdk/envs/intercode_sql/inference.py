@@ -49,6 +49,18 @@ class Scope:
     sources: dict[str, Shape] = field(default_factory=dict)
     outer: Scope | None = None
 
+    def holds(self, column: exp.Column) -> bool:
+        """Whether one of the sources of this very SELECT has it, or may have it."""
+        name, table = column.name.lower(), column.table.lower()
+        return any(
+            (not table or alias == table) and (not shape or any(known == name for known, _ in shape))
+            for alias, shape in self.sources.items()
+        )
+
+    def anywhere(self, column: exp.Column) -> bool:
+        """Whether this or an outer scope holds it."""
+        return self.holds(column) or (self.outer is not None and self.outer.anywhere(column))
+
     def type_of(self, column: exp.Column) -> SqlType | None:
         name, table = column.name.lower(), column.table.lower()
         here: Scope | None = self
@@ -100,6 +112,7 @@ class Typer:
         inner: dict[int, Shape] = {}
         for nested in _queries_below(tree, skip=(start, *(join.this for join in joins))):
             inner[id(nested)] = self.query(nested, scope, ctes)
+        _fix_groups(tree, scope)
         reader = _Reader(scope, inner)
         for node in _own_nodes(tree, skip=(start, *(join.this for join in joins))):
             _adapt(node, reader.type_of)
@@ -135,6 +148,19 @@ class Typer:
                 yield from scope.sources.get(each.table.lower(), [])
             else:
                 yield each.alias_or_name.lower(), reader.type_of(each)
+
+
+def _fix_groups(tree: exp.Select, scope: Scope) -> None:
+    """GROUP BY a column of the query around: one value here, and SQLite does not find it there."""
+    group = tree.args.get("group")
+    if group is None or scope.outer is None:
+        return
+    aliases = {each.alias.lower() for each in tree.expressions if isinstance(each, exp.Alias)}
+    for each in group.expressions:
+        if not isinstance(each, exp.Column) or (not each.table and each.name.lower() in aliases):
+            continue
+        if not scope.holds(each) and scope.outer.anywhere(each):
+            each.replace(exp.Literal.string(""))
 
 
 class _Reader:

@@ -116,6 +116,8 @@ class Connection:
         self._ctes = query.ctes
         try:
             result = self._fetch(query.sql, query)
+            if query.refused is not None and isinstance(result, Rows):
+                return Failure(query.refused)
             if query.order_sql is None or isinstance(result, Failure) or len(result.rows or ()) < 2:
                 return result
             met = self._fetch(query.order_sql, query)
@@ -176,6 +178,8 @@ class Connection:
         return Rows(tuple(rows))
 
     def _wording(self, error: Exception, query: Query) -> str:
+        if query.refused is not None and "misuse of aggregate" in str(error):
+            return query.refused
         return mysql_errors.from_sqlite(str(error), query.tree, self._database.name)
 
     def _authorize(self, action: int, first: str | None, second: str | None, *_: str | None) -> int:

@@ -9,7 +9,7 @@ from sqlglot import Token, TokenType, exp
 from sqlglot.dialects.mysql import MySQL
 from sqlglot.errors import ErrorLevel, ParseError, SqlglotError, TokenError
 
-from rro_sdk.envs.intercode_sql import information_schema, metadata, mysql_errors, refusals
+from rro_sdk.envs.intercode_sql import group_by, information_schema, metadata, mysql_errors, refusals
 from rro_sdk.envs.intercode_sql.catalog import Catalog, Database
 from rro_sdk.envs.intercode_sql.dialect import Target
 from rro_sdk.envs.intercode_sql.inference import Typer
@@ -42,6 +42,7 @@ class Query:
         order_sql: a statement whose rows, by first appearance, give the order of the result. MySQL
             keeps UNION, INTERSECT and EXCEPT in the order in which it met the rows, SQLite sorts them.
         ctes: lower-case names of its WITH.
+        refused: what MySQL says in place of the rows, once the statement is otherwise found to be right.
     """
 
     sql: str
@@ -49,6 +50,7 @@ class Query:
     tree: exp.Expr
     order_sql: str | None = None
     ctes: frozenset[str] = frozenset()
+    refused: str | None = None
 
 
 def translate(statement: str, database: Database, catalog: Catalog) -> Query | Rows | Failure:
@@ -97,13 +99,14 @@ def _query(tokens: list[Token], statement: str, database: Database, catalog: Cat
         return Failure(mysql_errors.syntax(statement[late.start :], late.line))
     if (failure := refusals.refusal(tree, database, catalog)) is not None:
         return failure
+    refused = group_by.refused(tree, database)
     _localise(tree, database)
     shape = Typer(database).query(tree)
     while isinstance(tree, exp.Subquery):
         tree = tree.unnest()
     _unwrap_operands(tree)
     ctes = frozenset(cte.alias.lower() for cte in tree.find_all(exp.CTE))
-    return Query(_write(tree), tuple(kind for _, kind in shape), tree, _order_sql(tree), ctes)
+    return Query(_write(tree), tuple(kind for _, kind in shape), tree, _order_sql(tree), ctes, refused)
 
 
 def _write(tree: exp.Expr) -> str:
