@@ -11,7 +11,10 @@ from rro_sdk.envs.base import Environment
 from rro_sdk.errors import ConfigError
 from rro_sdk.types import Task
 
-BUILT_IN = {"intercode-sql": "rro_sdk.envs.intercode_sql.suite:suite"}
+BUILT_IN = {
+    "intercode-sql": "rro_sdk.envs.intercode_sql.suite:suite",
+    "webshop": "rro_sdk.envs.webshop.suite:suite",
+}
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,68 @@
+"""Goals as tasks, from a file, from the data folder or made for the shop at hand."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rro_sdk.envs.webshop.generated import GeneratedProducts
+from rro_sdk.envs.webshop.goals import (
+    Goal,
+    HumanInstruction,
+    goals_from,
+    human_goals,
+    read_goals,
+    synthetic_goals,
+)
+from rro_sdk.envs.webshop.products import read_json
+from rro_sdk.envs.webshop.sources import DEFAULT_SIZE, load, shop_files
+from rro_sdk.errors import ConfigError, DataError
+from rro_sdk.types import Task
+
+HUMAN = "human"
+GENERATED = "generated"
+
+
+def load_tasks(source: str | Path | None = None) -> list[Task]:
+    """The goals of a source as tasks.
+
+    Args:
+        source: a JSON Lines file of goals; "human" for what people wrote, in the data folder;
+            "generated" for goals on a generated shop of any size with seed 0; by default the goals file
+            of the data folder, goals made from its products where it has none, and "generated" without one.
+
+    Raises:
+        ConfigError: a file cannot be read, or the data folder has no human goals.
+        DataError: a line is not a goal, or an id occurs twice: the message names file, line and field.
+    """
+    goals = _goals(source)
+    tasks = [goal.task(number) for number, goal in enumerate(goals)]
+    seen: set[str] = set()
+    for task in tasks:
+        if task.id in seen:
+            raise DataError(f"{source or 'the goals file'}: field `goal_idx` gives the id {task.id!r} twice")
+        seen.add(task.id)
+    return tasks
+
+
+def _goals(source: str | Path | None) -> list[Goal]:
+    if source == GENERATED:
+        return goals_from(GeneratedProducts(DEFAULT_SIZE), count=DEFAULT_SIZE)
+    if source not in (None, HUMAN):
+        return read_goals(Path(source))
+    files = shop_files()
+    if files is None and source is None:
+        return _goals(GENERATED)
+    if source == HUMAN:
+        if files is None or files.human is None:
+            raise ConfigError(
+                "human goals come with the data folder: set RRO_DATA to one that has"
+                " webshop/items_human_ins*.json"
+            )
+        loaded = load(files)
+        instructions = read_json(files.human, dict[str, list[HumanInstruction]])
+        return human_goals(loaded.products, instructions, loaded.rng)
+    assert files is not None
+    if files.goals is not None:
+        return read_goals(files.goals)
+    loaded = load(files)
+    return synthetic_goals(loaded.products, loaded.annotations, loaded.rng)
