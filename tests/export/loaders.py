@@ -1,8 +1,8 @@
 """Reads exports with the loaders of the projects that they are for, and prints the tokens that these make.
 
-Run as a process of its own: `python -m tests.export.loaders EXPORTS TOKENIZER WHEELS`. The loaders are the
-projects' own files, out of their wheels; what they import at the top and never call on this way (ray,
-torchaudio, ...) is not installed, and an empty stand-in takes its place.
+Run as a process of its own: `python -m tests.export.loaders WHEELS [EXPORTS TOKENIZER]...`. The loaders are
+the own files of those projects, out of their wheels; what they import at the top and never call on this way
+(ray, torchaudio, ...) is not installed, and an empty stand-in takes its place.
 """
 
 from __future__ import annotations
@@ -145,7 +145,7 @@ LOADERS: dict[str, tuple[str, Callable[[Path, Any], Rows]]] = {
 
 
 def main(arguments: Sequence[str]) -> None:
-    exports, tokenizer_path, wheels = Path(arguments[0]), arguments[1], Path(arguments[2])
+    wheels, *jobs = arguments
     # All of what transformers looks for must be found, or not, before there are stand-ins.
     import peft  # noqa: F401
     import transformers
@@ -156,14 +156,16 @@ def main(arguments: Sequence[str]) -> None:
             with contextlib.suppress(TypeError):
                 getattr(import_utils, name)()
     sys.meta_path.append(_StandIns())
-    made = {}
-    for name, (package, load) in LOADERS.items():
-        if not (exports / name).is_dir():
-            continue
-        sys.path.insert(0, str(wheels / package))
-        tokenizer = transformers.AutoTokenizer.from_pretrained(tokenizer_path, local_files_only=True)
-        with contextlib.redirect_stdout(io.StringIO()):
-            made[name] = load(exports / name, tokenizer)
+    for package, _ in LOADERS.values():
+        sys.path.insert(0, f"{wheels}/{package}")
+    made: dict[str, dict[str, Rows]] = {}
+    for folder, path in zip(jobs[::2], jobs[1::2], strict=True):
+        made[folder] = {}
+        for name, (_, load) in LOADERS.items():
+            if (Path(folder) / name).is_dir():
+                tokenizer = transformers.AutoTokenizer.from_pretrained(path, local_files_only=True)
+                with contextlib.redirect_stdout(io.StringIO()):
+                    made[folder][name] = load(Path(folder) / name, tokenizer)
     print(json.dumps(made))
 
 
