@@ -149,6 +149,11 @@ class ShoppingEpisode(Episode):
         """What can be clicked, in the original's order; nothing after a purchase."""
         return list(self._page.targets)
 
+    @property
+    def ended(self) -> bool:
+        """Whether something was bought."""
+        return self._done
+
     async def step(self, command: str) -> Observation:
         if self._done:
             raise EnvironmentFault("the episode has ended: its product is bought")

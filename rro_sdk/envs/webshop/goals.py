@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import random
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -18,6 +19,9 @@ from rro_sdk.types import Task
 PRICE_LIMITS = tuple(10.0 * step for step in range(1, 100))
 NO_LIMIT = 1_000_000
 """Dollars that stand for no price limit."""
+
+_LIMIT = re.compile(r", and price lower than (\d+\.\d\d) dollars$")
+_BETWEEN = re.compile(r"(?:, |^)(?:with |for )?| with | for ")
 
 SHUFFLE_SEED = 233
 """The original puts its goals into this order, whatever its other seeds."""
@@ -242,3 +246,40 @@ def _drawn_goal(product: Product, rng: random.Random) -> Goal | None:
     start = f"I am looking for {product.query}, {' and '.join(wanted)}"
     data: dict[str, Any] = {"attributes": wanted, "options": options, "limit": limit}
     return goal_for(product, instruction=start + options_text(options) + said, **data)
+
+
+def goal_from_instruction(text: str, products: Iterable[Product]) -> Goal | None:
+    """The synthetic goal that an instruction of the original's wording was made from.
+
+    Args:
+        text: "Find me ATTRIBUTES QUERY with ATTRIBUTES for ... with OPTIONS, and price lower than ... dollars".
+        products: among them the goal's.
+
+    Returns:
+        The goal, None where no product or more than one kind of goal fits.
+    """
+    said = _LIMIT.search(text)
+    body = text[: said.start()] if said else text
+    fitting = [goal for product in products if (goal := _fitting(body, text, product)) is not None]
+    limit = float(said[1]) if said else NO_LIMIT
+    # Two products of the same title, kind and wording are worth the same.
+    if len({(goal.name, goal.query, goal.product_category, goal.attributes) for goal in fitting}) != 1:
+        return None
+    return msgspec.structs.replace(fitting[0], price_upper=limit)
+
+
+def _fitting(body: str, text: str, product: Product) -> Goal | None:
+    """The goal on this product, without its limit, if the instruction can be about it."""
+    if product.query not in body:
+        return None
+    names = sorted(product.options)
+    for values in itertools.product(*(product.options[name] for name in names)):
+        chosen = dict(zip(names, values, strict=True))
+        ending = options_text(chosen)
+        if not body.endswith(ending):
+            continue
+        before, _, after = body[: len(body) - len(ending)].removeprefix("Find me ").partition(product.query)
+        listed = [part for part in _BETWEEN.split(f"{before.strip()}, {after.strip()}") if part]
+        if listed and set(listed) <= set(product.attributes):
+            return goal_for(product, instruction=text, attributes=listed, options=chosen, limit=NO_LIMIT)
+    return None
