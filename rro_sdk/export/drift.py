@@ -38,6 +38,9 @@ MEANING: dict[Kind, str] = {
 UNWRITABLE: frozenset[Kind] = frozenset({"refused", "prefix"})
 """What keeps a row from being split into text of a prompt and text of a side."""
 
+TRAINABLE: frozenset[Kind] = frozenset({"other_tokens"})
+"""What is told and never a reason to leave a row out: it trains as it reads, but off the policy's tokens."""
+
 Tokens = Callable[[Template, Sequence[Message], str], list[int]]
 
 

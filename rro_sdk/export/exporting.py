@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -11,12 +12,13 @@ from typing import Any
 import msgspec
 
 from rro_sdk.atomic import write_lines
-from rro_sdk.errors import CheckpointError, ConfigError, DataError
-from rro_sdk.export.base import Context, Format, Template, Tools
+from rro_sdk.errors import ConfigError, DataError
+from rro_sdk.export.base import Context, Format, Tools
 from rro_sdk.export.card import FileInfo, card
-from rro_sdk.export.drift import MEANING, UNWRITABLE, DriftReport, check
+from rro_sdk.export.drift import MEANING, TRAINABLE, UNWRITABLE, DriftReport, check
 from rro_sdk.export.folder import new_folder, refuse_taken, write_rows
 from rro_sdk.export.formats import find_format
+from rro_sdk.export.origin import find_origin
 from rro_sdk.export.screening import LeftOut, problem, refuse
 from rro_sdk.export.source import Source, read_source
 from rro_sdk.export.template import load_template
@@ -83,6 +85,8 @@ def export_run(
     refuse_taken(target)
     if format_.needs_template and tokenizer is None:
         raise ConfigError(f"format {to} holds text as a chat template writes it: name one with --tokenizer")
+    if sampled_with is not None and tokenizer is None:
+        raise ConfigError("--sampled-with is compared with --tokenizer: give both")
     schemas = None if tools is None else _read_tools(tools, format_)
     found = read_source(source)
     _refuse_nothing(found, format_)
@@ -90,12 +94,12 @@ def export_run(
 
     kept, left_out = _screen(found, format_, allow_drop=allow_drop)
     report, notes = None, []
-    if template is None:
+    if template is None or tokenizer is None:
         notes.append(
             "the drift check was skipped: name the folder of the model that will train with --tokenizer"
         )
     else:
-        made_by = _made_by(found, sampled_with, schemas)
+        made_by, unknown = find_origin(found, tokenizer, sampled_with, schemas)
         report = check(
             format_.samples(kept),
             template,
@@ -106,10 +110,9 @@ def export_run(
         dropped = _dropped(report, format_, allow_drop=allow_drop, name=found.name)
         left_out += dropped
         kept = kept.without({row.id for row in dropped})
-        notes += _drift_notes(report, dropped)
-        if made_by is None:
-            notes.append("which tokenizer the pairs were made with is not known: name it with --sampled-with")
-    _refuse_nothing(kept, format_)
+        notes += _drift_notes(report, dropped, allow_drop=allow_drop)
+        notes += [unknown] if unknown is not None else []
+    _refuse_none_left(kept, format_, left_out)
     rows, files = _write(target, kept, format_, Context(template, schemas), left_out, report)
     return ExportReport(
         out=str(target),
@@ -163,6 +166,19 @@ def _refuse_nothing(source: Source, format_: Format) -> None:
     )
 
 
+def _refuse_none_left(source: Source, format_: Format, left_out: Sequence[LeftOut]) -> None:
+    """Raise where every row was left out.
+
+    Raises:
+        DataError: says why they were.
+    """
+    if any(True for _ in format_.samples(source)):
+        return
+    reasons = Counter(row.reason for row in left_out)
+    why = "; ".join(f"{count} x {reason}" for reason, count in sorted(reasons.items()))
+    raise DataError(f"{source.name}: no row is left to export ({why})")
+
+
 def _screen(source: Source, format_: Format, *, allow_drop: bool) -> tuple[Source, list[LeftOut]]:
     samples = list(format_.samples(source))
     left_out = [
@@ -173,38 +189,25 @@ def _screen(source: Source, format_: Format, *, allow_drop: bool) -> tuple[Sourc
     return source.without({row.id for row in left_out}), left_out
 
 
-def _made_by(source: Source, named: Path | None, tools: Tools | None) -> Template | None:
-    """The tokenizer that the policy was sampled with, where it can be had."""
-    if named is not None:
-        return load_template(named, tools)
-    served = {info["model_path"] for info in source.header.servers.values()} if source.header else set()
-    if len(served) != 1 or not (folder := Path(served.pop())).is_dir():
-        return None
-    try:
-        return load_template(folder, tools)
-    except CheckpointError:  # it is not the caller's to mend
-        return None
-
-
 def _dropped(report: DriftReport, format_: Format, *, allow_drop: bool, name: str) -> list[LeftOut]:
-    """Rows that drift, where those are to be left out; raises on those that cannot be written at all."""
-    kinds = {drift.id: MEANING[drift.kind] for drift in reversed(report.found)}
+    """Rows to leave out because they drift; raises where that may not be and they cannot be written."""
     if allow_drop:
-        ids: Iterable[str] = sorted(report.ids())
+        kinds = frozenset(MEANING) - TRAINABLE
     else:
-        ids = sorted(report.ids(UNWRITABLE)) if format_.needs_template else ()
-    left_out = [LeftOut(found, kinds[found]) for found in ids]
+        kinds = UNWRITABLE if format_.needs_template else frozenset()
+    reasons = {drift.id: MEANING[drift.kind] for drift in reversed(report.found) if drift.kind in kinds}
+    left_out = [LeftOut(row, reason) for row, reason in sorted(reasons.items())]
     if not allow_drop:
         refuse(left_out, report.rows, name)
     return left_out
 
 
-def _drift_notes(report: DriftReport, dropped: Sequence[LeftOut]) -> Iterator[str]:
+def _drift_notes(report: DriftReport, dropped: Sequence[LeftOut], *, allow_drop: bool) -> Iterator[str]:
     if not report.drifted:
         yield f"no drift in {report.rows} rows; the longest has {report.longest} tokens"
         return
     counts = [f"{report.by_kind[kind]} x {MEANING[kind]}" for kind in MEANING if kind in report.by_kind]
-    done = "left out" if dropped else "kept; --allow-drop leaves them out"
+    done = f"{len(dropped)} of them left out" if allow_drop else "kept; --allow-drop leaves them out"
     yield (
         f"warning: {report.drifted} of {report.rows} rows drift ({'; '.join(counts)}): {done}."
         f" {DRIFT} lists them"

@@ -143,6 +143,8 @@ def _rows(source: Source, _context: Context) -> Iterator[Row]:
 def _samples(source: Source) -> Iterator[Sample]:
     for record in source.steps:
         sides = {f"candidate {drawn.index}": drawn.action.text for drawn in record.candidates}
+        if record.prefix_action is not None:
+            sides["prefix action"] = record.prefix_action.action.text
         yield Sample(step_id(record), record.prefix, sides)
 
 

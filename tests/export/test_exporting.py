@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import json
 import subprocess
 import sys
@@ -10,10 +11,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
+from rro_sdk.errors import CheckpointError
 from rro_sdk.export import FORMATS, export_run
+from rro_sdk.export.origin import find_origin
 from rro_sdk.export.screening import LeftOut
+from rro_sdk.export.source import Source, read_source
+from rro_sdk.export.template import load_template
+from rro_sdk.fingerprint import model_fingerprints
 from rro_sdk.methods import FixedSize
 from rro_sdk.sampler import Sampler
 from rro_sdk.types import Task
@@ -96,6 +103,7 @@ def test_the_report_as_json(run: Path, chatml: Path, tmp_path: Path) -> None:
         (["--to", "csv"], ["'csv'", *FORMATS]),
         (["--to", "verl"], ["verl", "--tokenizer"]),
         (["--to", "trl-text"], ["trl-text", "--tokenizer"]),
+        (["--to", "trl", "--sampled-with", "nowhere"], ["--sampled-with", "give both"]),
         (["--to", "trl", "--tokenizer", "nowhere"], ["nowhere is not a folder"]),
         (["--to", "openrlhf", "--tools", "tools.json"], ["openrlhf has no place for tools"]),
         (["--to", "trl", "--tools", "none.json"], ["cannot read none.json"]),
@@ -209,7 +217,7 @@ def test_nothing_left(changed: Callable[..., Path], tmp_path: Path) -> None:
     path = changed(equal_sides, line=0)
     path.write_text(path.read_text().splitlines()[0])
     done = rro("export", str(path), "--to", "trl", "--out", str(tmp_path / "out"), "--allow-drop")
-    one_clear_error(done, "changed.jsonl holds no preference pair")
+    one_clear_error(done, "no row is left to export (1 x chosen and rejected are the same text)")
     assert not (tmp_path / "out").exists()
 
 
@@ -263,6 +271,8 @@ def test_pairs_made_by_another_template_are_warned_of_with_their_count(
     assert f"other tokens | {total} |" in (tmp_path / "b" / "README.md").read_text()
     same = rro(*common, "--out", str(tmp_path / "c"), "--sampled-with", str(chatml))
     assert "no drift" in same.stderr
+    drop = rro(*common, "--out", str(tmp_path / "d"), "--sampled-with", str(with_bos), "--allow-drop")
+    assert "0 of them left out" in drop.stderr, "they train as they read"
 
 
 def test_no_room_leaves_nothing(pairs_file: Path, tmp_path: Path) -> None:
@@ -293,3 +303,32 @@ def test_a_file_is_not_overwritten(run: Path, tmp_path: Path) -> None:
 def test_help_lists_every_format() -> None:
     shown = rro("export", "--help").stdout
     assert all(found.title in shown for found in FORMATS.values())
+
+
+def test_what_the_run_s_servers_served_is_found(
+    run: Path, chatml: Path, with_bos: Path, tmp_path: Path
+) -> None:
+    found = read_source(run)
+    assert found.header is not None
+
+    def served(model: Path, fingerprint: str | None) -> Source:
+        header = msgspec.structs.replace(
+            found.header,
+            servers={"http://h:1": {"model_path": str(model), "weight_version": "v0"}},
+            model={} if fingerprint is None else {"tokenizer": fingerprint},
+        )
+        return dataclasses.replace(found, header=header)
+
+    own = model_fingerprints(str(chatml))["tokenizer"]
+    assert find_origin(served(tmp_path / "gone", own), chatml, None, None) == (None, None), "the same files"
+    template, note = find_origin(served(with_bos, None), chatml, None, None)
+    assert (template.fingerprint if template else None, note) == (load_template(with_bos).fingerprint, None)
+    template, note = find_origin(served(tmp_path / "gone", "other"), chatml, None, None)
+    assert template is None
+    assert "are not those that the pairs were made with" in str(note)
+    for model in (tmp_path, tmp_path / "gone"):
+        template, note = find_origin(served(model, None), chatml, None, None)
+        assert template is None
+        assert "is not known" in str(note)
+    with pytest.raises(CheckpointError, match="no tokenizer"):
+        find_origin(found, chatml, tmp_path, None)
