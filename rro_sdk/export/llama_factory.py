@@ -9,15 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-import msgspec
-
 from rro_sdk.export.base import Context, Format, Row, per_pair, provenance
-from rro_sdk.export.sharegpt import SPEAKERS, alternation, turns
+from rro_sdk.export.sharegpt import DATASET, SPEAKERS, alternation, dataset_info, turns
 from rro_sdk.export.trl import tools_column
 from rro_sdk.types import PreferencePair
-
-DATASET = "rro"
-"""Name of the dataset in dataset_info.json."""
 
 
 def _rows(pair: PreferencePair, context: Context) -> Iterator[Row]:
@@ -32,20 +27,8 @@ def _rows(pair: PreferencePair, context: Context) -> Iterator[Row]:
 
 
 def _dataset_info() -> Mapping[str, bytes]:
-    info = {
-        DATASET: {
-            "file_name": "train.jsonl",
-            "formatting": "sharegpt",
-            "ranking": True,
-            "columns": {
-                "messages": "conversations",
-                "chosen": "chosen",
-                "rejected": "rejected",
-                "tools": "tools",
-            },
-        }
-    }
-    return {"dataset_info.json": msgspec.json.format(msgspec.json.encode(info), indent=2)}
+    columns = ("chosen", "rejected", "tools")
+    return dataset_info(ranking=True, columns={name: name for name in columns})
 
 
 FORMAT = Format(

@@ -1,13 +1,32 @@
-"""ShareGPT conversations: history and chosen action, for supervised fine-tuning on what was better."""
+"""ShareGPT conversations: history and chosen action, for supervised fine-tuning on what was better.
+
+LLaMA-Factory (0.9.5) finds its datasets in a `dataset_info.json`, which is written beside them.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+
+import msgspec
 
 from rro_sdk.export.base import Context, Format, Row, Sample, chosen_samples, per_pair
 from rro_sdk.types import Message, PreferencePair
 
 SPEAKERS = {"system": "system", "user": "human", "assistant": "gpt"}
+
+DATASET = "rro"
+"""Name of the dataset in dataset_info.json."""
+
+
+def dataset_info(*, ranking: bool, columns: Mapping[str, str]) -> Mapping[str, bytes]:
+    """LLaMA-Factory's description of `train.jsonl`, as a file by its name."""
+    entry = {
+        "file_name": "train.jsonl",
+        "formatting": "sharegpt",
+        "ranking": ranking,
+        "columns": {"messages": "conversations", **columns},
+    }
+    return {"dataset_info.json": msgspec.json.format(msgspec.json.encode({DATASET: entry}), indent=2)}
 
 
 def turns(history: Iterable[Message]) -> list[dict[str, str]]:
@@ -42,10 +61,19 @@ def _rows(pair: PreferencePair, _context: Context) -> Iterator[Row]:
 FORMAT = Format(
     name="sharegpt",
     title="ShareGPT conversations that end with the chosen action, for SFT",
-    usage="""Train on the last turn alone: the turns before it are the history, which may hold worse actions
-(LLaMA-Factory: `mask_history: true`).""",
+    usage=f"""Train on the last turn alone: the turns before it are the history, which may hold worse actions.
+In LLaMA-Factory:
+
+```yaml
+stage: sft
+dataset_dir: FOLDER
+dataset: {DATASET}
+mask_history: true
+template: ...  # the one of the model
+```""",
     rows=per_pair(_rows),
     samples=chosen_samples,
     preferences=False,
     problem=alternation,
+    companions=lambda: dataset_info(ranking=False, columns={}),
 )

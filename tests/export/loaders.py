@@ -120,20 +120,39 @@ def axolotl(folder: Path, tokenizer: Any) -> Rows:
     return rows
 
 
-def llama_factory(folder: Path, tokenizer: Any) -> Rows:
+def _llama_factory(folder: Path, tokenizer: Any, stage: str) -> Any:
     from llamafactory.data.loader import _get_merged_dataset, _get_preprocessed_dataset
     from llamafactory.data.template import get_template_and_fix_tokenizer
     from llamafactory.hparams import DataArguments
 
-    arguments = DataArguments(dataset="rro", dataset_dir=str(folder), template="chatml", cutoff_len=4096)
+    arguments = DataArguments(
+        dataset="rro",
+        dataset_dir=str(folder),
+        template="chatml",
+        cutoff_len=4096,
+        mask_history=stage == "sft",
+    )
     model = types.SimpleNamespace(cache_dir=None, hf_hub_token=None)
     training = types.SimpleNamespace(
         seed=0, local_process_index=0, should_log=False, predict_with_generate=False, dataloader_num_workers=0
     )
     template = get_template_and_fix_tokenizer(tokenizer, arguments)
-    merged = _get_merged_dataset(arguments.dataset, model, arguments, training, "rm")
-    made = _get_preprocessed_dataset(merged, arguments, training, "rm", template, tokenizer)
+    merged = _get_merged_dataset(arguments.dataset, model, arguments, training, stage)
+    return _get_preprocessed_dataset(merged, arguments, training, stage, template, tokenizer)
+
+
+def llama_factory(folder: Path, tokenizer: Any) -> Rows:
+    made = _llama_factory(folder, tokenizer, "rm")
     return [{"chosen": row["chosen_input_ids"], "rejected": row["rejected_input_ids"]} for row in made]
+
+
+def sharegpt(folder: Path, tokenizer: Any) -> Rows:
+    made = _llama_factory(folder, tokenizer, "sft")
+    rows = []
+    for row in made:
+        masked = sum(label == -100 for label in row["labels"])
+        rows.append({"chosen": row["input_ids"], "prompt": row["input_ids"][:masked]})
+    return rows
 
 
 LOADERS: dict[str, tuple[str, Callable[[Path, Any], Rows]]] = {
@@ -141,6 +160,7 @@ LOADERS: dict[str, tuple[str, Callable[[Path, Any], Rows]]] = {
     "verl": ("verl", verl),
     "axolotl": ("axolotl", axolotl),
     "llama-factory": ("llamafactory", llama_factory),
+    "sharegpt": ("llamafactory", sharegpt),
 }
 
 

@@ -20,6 +20,8 @@ from rro_sdk.export.source import read_source
 from rro_sdk.export.template import TokenizerTemplate, load_template
 from rro_sdk.types import Message
 
+from .conftest import CHATML, MakeTokenizer
+
 REPOSITORY = Path(__file__).parents[2]
 WHEELS = {
     "llamafactory": ("0.9.5", "10776e9b259798bf65f6c5343f6298f0302e92e9cd47472abe29eef69e286c6a"),
@@ -27,7 +29,12 @@ WHEELS = {
     "axolotl": ("0.19.0", "f28eb3ad3709975eec4adfe13307dd980c7e7917cc43cb03f2c6f26c007135cc"),
     "verl": ("0.9.1", "db6e6f2a8d9d5808d9ec32d357a42319fdc6967df688ff9d9810050f49bfdd14"),
 }
-READ = ("openrlhf", "verl", "axolotl", "llama-factory")
+BY_TEMPLATE = ("openrlhf", "verl", "axolotl")
+BY_THEIR_OWN = ("llama-factory", "sharegpt")
+"""LLaMA-Factory writes conversations by a template of its own: ChatML's, in this test."""
+
+ODD = (" padded ", "line\n", "\n", "user", "a<|im_end|>b", "caf\u00e9 \u2713", "<|im_end|>", "a", "t\n\n")
+"""Texts that loaders strip, look for in the wrong place, or take for the end."""
 
 pytest.importorskip("peft", reason="needs the [train] extra")
 
@@ -57,23 +64,47 @@ def wheels(tmp_path_factory: pytest.TempPathFactory) -> Path:
 Made = dict[str, list[dict[str, list[int]]]]
 
 
-def test_loaders(run: Path, wheels: Path, tmp_path: Path, chatml: Path, with_bos: Path) -> None:
-    plain, beginning = tmp_path / "chatml", tmp_path / "with_bos"
-    # LLaMA-Factory writes conversations by a template of its own: ChatML's, in this test.
-    for name in READ:
-        export_run(run, name, plain / name, tokenizer=chatml)
-    reports = {
-        name: export_run(run, name, beginning / name, tokenizer=with_bos)
-        for name in READ
-        if name != "llama-factory"
+def test_loaders(
+    run: Path, wheels: Path, tmp_path: Path, chatml: Path, with_bos: Path, make_tokenizer: MakeTokenizer
+) -> None:
+    endless = make_tokenizer(CHATML.replace("'<|im_end|>'", "'<|endoftext|>'"))
+    trimming = make_tokenizer(CHATML.replace("message['content']", "(message['content'] | trim)"))
+    odd = odd_pairs(run / "pairs.jsonl", tmp_path / "odd.jsonl")
+    jobs = {
+        tmp_path / "chatml": (run, chatml, (*BY_TEMPLATE, *BY_THEIR_OWN)),
+        tmp_path / "with_bos": (run, with_bos, BY_TEMPLATE),
+        tmp_path / "endless": (run, endless, BY_TEMPLATE),
+        tmp_path / "odd": (odd, chatml, (*BY_TEMPLATE, *BY_THEIR_OWN)),
+        tmp_path / "trimming": (odd, trimming, BY_TEMPLATE),
     }
-    made = read_with_loaders(wheels, {plain: chatml, beginning: with_bos}, cache=tmp_path / "cache")
-    assert made[str(plain)].keys() == set(READ)
-    assert made[str(beginning)].keys() == set(reports)
-    compare(made[str(plain)], run, load_template(chatml))
-    compare(made[str(beginning)], run, load_template(with_bos))
-    drifting = {name for name, report in reports.items() if report.drift and report.drift.drifted}
-    assert drifting == {"verl"}, "it begins the side with a beginning-of-sequence token"
+    drifting = {}
+    for folder, (source, tokenizer, names) in jobs.items():
+        for name in names:
+            report = export_run(source, name, folder / name, tokenizer=tokenizer)
+            assert report.drift is not None
+            if report.drift.by_kind.get("loader"):
+                drifting[folder.name, name] = report.drift.by_kind["loader"]
+    made = read_with_loaders(wheels, {out: job[1] for out, job in jobs.items()}, cache=tmp_path / "cache")
+    for folder, (source, tokenizer, names) in jobs.items():
+        assert made[str(folder)].keys() == set(names)
+        compare(made[str(folder)], source, load_template(tokenizer))
+    pairs = len(read_source(run).pairs)
+    plain = {where: count for where, count in drifting.items() if where[0] not in ("odd", "trimming")}
+    assert plain == {
+        ("with_bos", "verl"): pairs,  # it begins the side with a beginning-of-sequence token
+        **{("endless", name): pairs for name in BY_TEMPLATE},  # they write an end where the template has none
+    }
+
+
+def odd_pairs(path: Path, out: Path) -> Path:
+    """The run's first pairs with odd texts for sides."""
+    rows = [json.loads(line) for line in path.read_text().splitlines()[: len(ODD)]]
+    assert len(rows) == len(ODD)
+    for row, text in zip(rows, ODD, strict=True):
+        row["chosen"][0]["content"] = f"Action: {text}"
+        row["rejected"][0]["content"] = text if text.strip() else f".{text}"
+    out.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return out
 
 
 def compare(made: Made, run: Path, template: TokenizerTemplate) -> None:
@@ -84,6 +115,9 @@ def compare(made: Made, run: Path, template: TokenizerTemplate) -> None:
         assert len(rows) == len(samples), f"{name} left rows out"
         for sample, row in zip(samples, rows, strict=True):
             for side, text in sample.sides.items():
+                if side not in row:
+                    assert (name, side) == ("sharegpt", "rejected")
+                    continue
                 assert row[side] == tokens(template, sample.prompt, text), f"{name}, {sample.id}, {side}"
             prompt = template.encode(template.text(sample.prompt, generate=True))
             assert row.get("prompt", prompt) == prompt
