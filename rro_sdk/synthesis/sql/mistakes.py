@@ -33,20 +33,19 @@ def mistakes(gold: str, schema: Schema, rng: Random) -> list[Mistake]:
 
 
 def _column(tree: exp.Expr, schema: Schema) -> Mistake | None:
-    """A column by the name that the question gives it."""
+    """A column by the name that the question gives it, or with its table's name before it."""
     read = {table.name.lower() for table in tree.find_all(exp.Table)}
-    fields = [field for entity in schema.entities if entity.name.lower() in read for field in entity.fields]
-    known = {field.name.lower() for field in fields}
+    entities = [entity for entity in schema.entities if entity.name.lower() in read]
+    known = {field.name.lower() for entity in entities for field in entity.fields}
     for node in tree.find_all(exp.Column):
-        for field in fields:
-            guess = field.phrase.replace(" ", "_")
-            if node.name == field.name and field.kind != "key" and guess.lower() not in known:
-                _rename(tree, field.name, guess)
-                return Mistake(
-                    tree.sql(dialect="mysql"),
-                    f"There is no {guess}; the column is called {field.name}.",
-                    True,
-                )
+        for entity in entities:
+            for field in entity.of("label", "category", "number"):
+                words = field.phrase.replace(" ", "_")
+                for guess in (words, f"{entity.phrase.replace(' ', '_')}_{words}"):
+                    if node.name == field.name and guess.isidentifier() and guess.lower() not in known:
+                        _rename(tree, field.name, guess)
+                        lesson = f"There is no {guess}; the column is called {field.name}."
+                        return Mistake(tree.sql(dialect="mysql"), lesson, blind=True)
     return None
 
 

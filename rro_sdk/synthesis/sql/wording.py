@@ -33,7 +33,7 @@ def singular(word: str) -> str:
         return word[:-3] + "y"
     if word.endswith(("sses", "shes", "ches", "xes")):
         return word[:-2]
-    if word.endswith("s") and not word.endswith(("ss", "us", "is")):
+    if len(word) > 2 and word.endswith("s") and not word.endswith(("ss", "us", "is")):
         return word[:-1]
     return word
 
@@ -52,14 +52,16 @@ def plural(word: str) -> str:
 def table_phrase(name: str) -> str:
     """A row of the table in words, singular: `car_makers` -> car maker."""
     found = words(name)
-    kept = [word for word in found if word not in _FILLERS] or found or [name.lower()]
+    kept = [word for word in found if word not in _FILLERS] or found
+    if not kept:  # no letter or digit in it
+        return name
     return " ".join([*kept[:-1], singular(kept[-1])])
 
 
 def many(phrase: str) -> str:
     """A phrase in the plural: `song name` -> song names, `level of membership` -> levels of membership."""
     found = phrase.split()
-    if found[-1] in _PREPOSITIONS or found[-1].endswith("ed"):
+    if not found or found[-1] in _PREPOSITIONS or found[-1].endswith("ed"):
         return phrase  # "directed by", "killed": no noun at its end
     place = next((i - 1 for i, word in enumerate(found) if i and word in _PREPOSITIONS), len(found) - 1)
     return " ".join([*found[:place], plural(found[place]), *found[place + 1 :]])
@@ -67,7 +69,7 @@ def many(phrase: str) -> str:
 
 def one(phrase: str) -> str:
     """With its article: an evaluation."""
-    return f"{'an' if phrase[0] in 'aeio' else 'a'} {phrase}"
+    return f"{'an' if phrase.startswith(tuple('aeio')) else 'a'} {phrase}"
 
 
 def column_phrase(name: str, table: str) -> str:
@@ -77,7 +79,7 @@ def column_phrase(name: str, table: str) -> str:
         found = found[len(own) :]
     if len(found) > 1 and found[0] in ("is", "if", "has"):
         found = [*found[1:], "flag"]
-    return " ".join(found) or name.lower()
+    return " ".join(found) or name
 
 
 def plain(text: str) -> str:
