@@ -8,6 +8,8 @@ from rro_sdk.cli.env._lazy import LazyGroup
 
 COMMANDS = {
     "check": ("rro_sdk.cli.env.check:command", "hold an environment to its contract or to its original"),
+    "down": ("rro_sdk.cli.env.down:command", "stop what `up` started"),
+    "up": ("rro_sdk.cli.env.up:command", "start a server that an environment runs on"),
 }
 
 

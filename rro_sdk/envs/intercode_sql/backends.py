@@ -7,6 +7,8 @@ from types import TracebackType
 from typing import Protocol, Self
 
 from rro_sdk.envs.intercode_sql.library import Library
+from rro_sdk.envs.intercode_sql.mariadb_client import Address, read_address
+from rro_sdk.envs.intercode_sql.mariadb_server import running
 from rro_sdk.envs.intercode_sql.metadata import Failure, Rows
 from rro_sdk.envs.intercode_sql.runner import DEFAULT_LIMITS, NEVER, Runner
 from rro_sdk.envs.intercode_sql.sandbox import Limits
@@ -48,5 +50,23 @@ def open_runner(
     if backend == "sqlite":
         return Runner(library, limits)
     if backend == "mariadb":
-        raise ConfigError("the MariaDB backend is not there")
+        from rro_sdk.envs.intercode_sql.mariadb import MariaDBRunner
+
+        return MariaDBRunner(library, limits, address(url))
     raise ConfigError(f"backend must be 'sqlite' or 'mariadb', not {backend!r}")
+
+
+def address(url: str | None) -> Address:
+    """Where the MariaDB server is.
+
+    Raises:
+        ConfigError: a wrong URL, or none and no server of our own runs.
+    """
+    if url is not None:
+        return read_address(url)
+    found = running()
+    if found is None:
+        raise ConfigError(
+            "no MariaDB runs here: start it with `rro env up mariadb`, or give its address as url"
+        )
+    return found.address

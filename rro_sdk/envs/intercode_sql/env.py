@@ -1,4 +1,4 @@
-"""InterCode-SQL (arXiv 2306.14898) on embedded SQLite: questions about 20 databases, answered in SQL."""
+"""InterCode-SQL (arXiv 2306.14898): questions about 20 databases, answered in SQL."""
 
 from __future__ import annotations
 
@@ -14,12 +14,13 @@ import msgspec
 
 from rro_sdk.envs.base import Environment, Episode
 from rro_sdk.envs.intercode_sql import commands, demonstrations
+from rro_sdk.envs.intercode_sql.backends import StatementRunner, address, open_runner
 from rro_sdk.envs.intercode_sql.catalog import Database
 from rro_sdk.envs.intercode_sql.library import Library, open_library
 from rro_sdk.envs.intercode_sql.metadata import Failure, Rows
 from rro_sdk.envs.intercode_sql.mysql_errors import PREFIX
 from rro_sdk.envs.intercode_sql.reward import clip, score
-from rro_sdk.envs.intercode_sql.runner import DEFAULT_LIMITS, Runner
+from rro_sdk.envs.intercode_sql.runner import DEFAULT_LIMITS
 from rro_sdk.envs.intercode_sql.sandbox import Limits
 from rro_sdk.errors import ConfigError, DataError, EnvironmentFault
 from rro_sdk.types import Observation, Task
@@ -47,6 +48,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         statement_timeout_s: wall time of one statement.
         max_rows: rows of one result; a larger one is an error that the agent sees.
         max_result_bytes: characters of one printed result; the same.
+        backend: "sqlite" in this process, or "mariadb", a server.
+        url: of the MariaDB server, mysql://user:password@host:port; by default the one that `rro env up
+            mariadb` started.
         threads: statements that run at once. More than two gain little, since reading a statement is Python.
     """
 
@@ -57,11 +61,15 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     statement_timeout_s: float = DEFAULT_LIMITS.seconds
     max_rows: int = DEFAULT_LIMITS.rows
     max_result_bytes: int = DEFAULT_LIMITS.result_bytes
+    backend: Literal["sqlite", "mariadb"] = "sqlite"
+    url: str | None = None
     threads: int = 2
 
     def __post_init__(self) -> None:
         if self.preset not in ("plain", "react"):
             raise ConfigError(f"preset must be 'plain' or 'react', not {self.preset!r}")
+        if self.backend not in ("sqlite", "mariadb"):
+            raise ConfigError(f"backend must be 'sqlite' or 'mariadb', not {self.backend!r}")
         if not 0 <= self.demonstrations <= len(demonstrations.EXAMPLES):
             raise ConfigError(
                 f"demonstrations must be 0 to {len(demonstrations.EXAMPLES)}, not {self.demonstrations}"
@@ -131,9 +139,11 @@ class InterCodeSQL(Environment):
             rows=self.settings.max_rows,
             result_bytes=self.settings.max_result_bytes,
         )
+        if self.settings.backend == "mariadb":
+            address(self.settings.url)  # said here rather than by the first episode
         self._pool = ThreadPoolExecutor(self.settings.threads, thread_name_prefix="intercode-sql")
         self._local = threading.local()
-        self._runners: list[Runner] = []
+        self._runners: list[StatementRunner] = []
         self._golds: dict[tuple[str, str], tuple[tuple[object, ...], ...]] = {}
         self._answers = _AnswerCache(ANSWER_CACHE_CHARACTERS)
         self._running: set[threading.Event] = set()
@@ -209,11 +219,11 @@ class InterCodeSQL(Environment):
             text = text[:REACT_OBSERVATION] + "..."
         return Answer(text, reward)
 
-    def _runner(self) -> Runner:
-        """This thread's runner: SQLite connections are not shared between threads."""
-        runner: Runner | None = getattr(self._local, "runner", None)
+    def _runner(self) -> StatementRunner:
+        """This thread's runner: connections are not shared between threads."""
+        runner: StatementRunner | None = getattr(self._local, "runner", None)
         if runner is None:
-            runner = Runner(self.library, self._limits)
+            runner = open_runner(self.settings.backend, self.library, self._limits, url=self.settings.url)
             self._local.runner = runner
             self._runners.append(runner)
         return runner

@@ -65,11 +65,12 @@ def register(connection: sqlite3.Connection, clock: Clock, chance: Chance) -> fr
     connection.create_function("mysql_today", 0, clock.today, deterministic=True)
     connection.create_function("mysql_now", 0, clock.now, deterministic=True)
     connection.create_function("now", 0, clock.now, deterministic=True)
+    connection.create_function("sysdate", 0, clock.now, deterministic=True)
     connection.create_function("rand", -1, chance)
     for name, (count, kind) in AGGREGATES.items():
         # The type stubs know aggregates over one integer only.
         connection.create_aggregate(name, count, kind)  # type: ignore[arg-type]
-    return BUILT_IN | {*_SCALARS, *AGGREGATES, "mysql_today", "mysql_now", "now", "rand"}
+    return BUILT_IN | {*_SCALARS, *AGGREGATES, "mysql_today", "mysql_now", "now", "sysdate", "rand"}
 
 
 def parse_time(value: Scalar) -> datetime.datetime | None:

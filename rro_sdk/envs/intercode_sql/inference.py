@@ -273,9 +273,13 @@ def _by_class(node: exp.Expr) -> SqlType | None:
         node, exp.Date | exp.TsOrDsToDate | exp.CurrentDate | exp.StrToDate | exp.DateAdd | exp.DateSub
     ):
         return DATE
-    if isinstance(node, exp.CurrentTimestamp):
+    if isinstance(node, exp.CurrentTimestamp) or _is_clock(node):
         return DATETIME
     return None
+
+
+def _is_clock(node: exp.Expr) -> bool:
+    return isinstance(node, exp.Anonymous) and node.name.upper() in ("NOW", "SYSDATE")
 
 
 def _integer(kind: exp.DataType) -> bool:

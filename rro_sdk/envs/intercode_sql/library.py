@@ -69,7 +69,7 @@ def open_library(cache: Path | None = None) -> Library:
     found = _load(final)
     if found is not None:
         return found
-    return build(_dump_bytes(root), final, expect=EXPECTED_COUNTS, sha256=DUMP_SHA256)
+    return build(dump_bytes(root), final, expect=EXPECTED_COUNTS, sha256=DUMP_SHA256)
 
 
 def build(dump: bytes, folder: Path, *, expect: tuple[int, int, int], sha256: str | None = None) -> Library:
@@ -162,8 +162,13 @@ def _write(path: Path, tables: list[DumpedTable]) -> int:
     return rows
 
 
-def _dump_bytes(root: Path) -> bytes:
+def dump_bytes(cache: Path | None = None) -> bytes:
+    """The MySQL dump: from the data folder where there is one, else from the wheel of `intercode-bench`.
+
+    Raises:
+        ConfigError: the wheel cannot be had.
+    """
     data = data_folder()
     if data is not None and (path := data / "sql" / "spider_dev_mysql.sql").is_file():
         return path.read_bytes()
-    return read_member(fetch_wheel(*WHEEL, cache=root), DUMP_MEMBER)
+    return read_member(fetch_wheel(*WHEEL, cache=cache), DUMP_MEMBER)

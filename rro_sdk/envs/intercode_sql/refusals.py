@@ -41,7 +41,7 @@ def refusal(tree: exp.Expr, database: Database, catalog: Catalog) -> Failure | N
     checks: tuple[Callable[[], Failure | None], ...] = (
         lambda: _tables(tree, database, catalog),
         lambda: _subqueries(tree),
-        lambda: _aggregates(tree, database),
+        lambda: aggregates(tree, database),
         lambda: _row_ids(tree),
     )
     return next((failure for check in checks if (failure := check()) is not None), None)
@@ -81,7 +81,7 @@ def _subqueries(tree: exp.Expr) -> Failure | None:
     return Failure(mysql_errors.READ_ONLY) if tree.find(exp.Into) is not None else None
 
 
-def _aggregates(tree: exp.Expr, database: Database) -> Failure | None:
+def aggregates(tree: exp.Expr, database: Database) -> Failure | None:
     """MySQL 8 refuses `SELECT MAX(a), b FROM t`: an aggregate beside a bare column, without GROUP BY."""
     known = {column.name.lower() for table in database.tables for column in table.columns}
     for select in tree.find_all(exp.Select):

@@ -64,7 +64,7 @@ def translate(statement: str, database: Database, catalog: Catalog) -> Query | R
     if len(statement) > MAX_CHARACTERS:
         return Failure(mysql_errors.TOO_COMPLEX)
     try:
-        tokens = _first_statement(MySQL().tokenize(statement))
+        tokens = first_statement(MySQL().tokenize(statement))
     except TokenError:
         return Failure(mysql_errors.syntax(statement))
     if not tokens:
@@ -73,7 +73,7 @@ def translate(statement: str, database: Database, catalog: Catalog) -> Query | R
         return Failure(mysql_errors.TOO_COMPLEX)
     start = tokens[0].text.upper().split(" ")[0]
     if start in metadata.STARTS:
-        answer = metadata.answer([_word(token) for token in tokens], statement, database, catalog)
+        answer = metadata.answer([word(token) for token in tokens], statement, database, catalog)
         return answer or Failure("EXPLAIN of a query is not supported here")
     if start in WRITE_STARTS:
         return Failure(mysql_errors.READ_ONLY)
@@ -131,10 +131,8 @@ def _order_sql(tree: exp.Expr) -> str | None:
     return _write(tree.this)
 
 
-_AFTER_JOINS = (TokenType.WHERE, TokenType.GROUP_BY, TokenType.HAVING, TokenType.ORDER_BY)
-
-
-def _first_statement(tokens: Sequence[Token]) -> list[Token]:
+def first_statement(tokens: Sequence[Token]) -> list[Token]:
+    """The tokens up to the first semicolon that follows any."""
     first: list[Token] = []
     for token in tokens:
         if token.token_type != TokenType.SEMICOLON:
@@ -155,7 +153,8 @@ def _depth(tokens: Sequence[Token]) -> int:
     return deepest
 
 
-def _word(token: Token) -> Word:
+def word(token: Token) -> Word:
+    """A token as `metadata` reads it."""
     return Word(token.text, token.token_type in (TokenType.STRING, TokenType.IDENTIFIER), token.start)
 
 

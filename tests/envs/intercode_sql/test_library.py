@@ -55,7 +55,7 @@ def test_concurrent_builders_all_get_the_same_whole_library(tmp_path: Path) -> N
 def test_a_damaged_library_is_built_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "EXPECTED_COUNTS", COUNTS)
     monkeypatch.setattr(module, "DUMP_SHA256", module.hashlib.sha256(DUMP).hexdigest())
-    monkeypatch.setattr(module, "_dump_bytes", lambda root: DUMP)
+    monkeypatch.setattr(module, "dump_bytes", lambda root: DUMP)
     first = open_library(tmp_path)
     first.path(first.catalog.databases[0]).unlink()
     again = open_library(tmp_path)
@@ -67,9 +67,9 @@ def test_a_damaged_library_is_built_again(tmp_path: Path, monkeypatch: pytest.Mo
 def test_a_second_opening_does_not_build(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "EXPECTED_COUNTS", COUNTS)
     monkeypatch.setattr(module, "DUMP_SHA256", module.hashlib.sha256(DUMP).hexdigest())
-    monkeypatch.setattr(module, "_dump_bytes", lambda root: DUMP)
+    monkeypatch.setattr(module, "dump_bytes", lambda root: DUMP)
     open_library(tmp_path)
-    monkeypatch.setattr(module, "_dump_bytes", lambda root: pytest.fail("built twice"))
+    monkeypatch.setattr(module, "dump_bytes", lambda root: pytest.fail("built twice"))
     assert open_library(tmp_path).catalog.counts == COUNTS
 
 
