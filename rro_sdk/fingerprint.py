@@ -12,8 +12,8 @@ import msgspec
 from rro_sdk.types import Task
 
 PIECE = 1 << 20
-"""Bytes read from either end of a weight file. Training changes every tensor, so the ends differ; reading all of
-a 70B checkpoint would take minutes."""
+"""Bytes read from either end of a weight file. Training changes every tensor, so the ends differ; reading all
+of a 70B checkpoint would take minutes."""
 
 _TOKENIZER = ("tokenizer", "chat_template", "vocab", "merges", "special_tokens", "added_tokens")
 
@@ -67,7 +67,7 @@ def _add(digest: hashlib.blake2b, path: Path) -> None:
 
 
 def difference(before: Any, now: Any, name: str = "") -> str | None:
-    """The first thing that differs between two trees of plain data, as "NAME was X and is Y"; None if equal."""
+    """The first difference between two trees of plain data, as "NAME was X and is Y"; None if equal."""
     if isinstance(before, dict) and isinstance(now, dict):
         for key in [*before, *(key for key in now if key not in before)]:
             where = f"{name}.{key}" if name else str(key)

@@ -39,7 +39,7 @@ class Turn(msgspec.Struct, frozen=True):
 
 
 class RolloutEnd(msgspec.Struct, frozen=True):
-    """How a rollout ended: the outcome in [0, 1], by the step limit or not, and the environment's fault if any."""
+    """How a rollout ended: outcome in [0, 1], whether by the step limit, and any fault of the environment."""
 
     outcome: float
     truncated: bool = False

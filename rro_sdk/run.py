@@ -99,7 +99,7 @@ class Run:
         """Go on with a run that `header` describes as well.
 
         Raises:
-            ConfigError: settings, data or model differ (the difference is named), or another process writes it.
+            ConfigError: settings, data or model differ, which is named, or another process writes it.
             JournalError: the journal cannot be read.
         """
         journal = Journal.resume(run_dir)
@@ -204,6 +204,7 @@ class Run:
 
 
 def _refuse_other(before: RunHeader, now: RunHeader, run_dir: Path) -> None:
+    now = msgspec.json.decode(msgspec.json.encode(now), type=RunHeader)  # as `before` went: tuples became lists
     for name in ("seed", "method", "environment", "sampling", "data", "model"):
         old, new = getattr(before, name), getattr(now, name)
         if name == "model":  # what one side does not know cannot differ

@@ -65,10 +65,10 @@ class FailurePolicy:
     beyond them its task is set aside, and a resumed run takes it up again.
 
     Attributes:
-        max_failed_tasks: end the run when more tasks than this had to be set aside; None never does, unless
-            every task was.
-        score_faults: a rollout that the environment breaks is worth `Environment.fault_outcome`, and its error
-            is kept; False sets the task aside instead.
+        max_failed_tasks: end the run when more tasks than this had to be set aside; None never does,
+            unless every task was.
+        score_faults: a rollout that the environment breaks is worth `Environment.fault_outcome`, and its
+            error is kept; False sets the task aside instead.
     """
 
     max_failed_tasks: int | None = None
@@ -87,9 +87,10 @@ class Sampler:
         servers: URLs of SGLang servers, all serving one model.
         policy: a policy of your own in place of `servers`.
         method: what is explored at a step and when it stops; the rising rule by default.
-        run_dir: folder for the journal and `pairs.jsonl`; absent or empty, unless `resume`. None keeps nothing.
-        resume: go on with the run in `run_dir`, if one began there: nothing that it recorded is drawn again.
-            Servers, their number and the concurrency may be others; method, seed, sampling, model and tasks not.
+        run_dir: folder for the journal and `pairs.jsonl`; absent or empty. None keeps nothing.
+        resume: go on with the run in `run_dir`, if one began there: nothing that it recorded is drawn
+            again. Servers, their number and the concurrency may be others; method, seed, sampling, model
+            and tasks may not.
         seed: seed of every draw (rule 10).
         sampling: how actions are drawn; for `servers` only.
         fleet: how servers are used; for `servers` only.
@@ -245,7 +246,6 @@ class Sampler:
 
         async def run() -> None:
             running = 0
-            task = next(pending, None)
             changed = asyncio.Event()
 
             async def explored(task: Task) -> None:
@@ -258,6 +258,7 @@ class Sampler:
 
             try:
                 async with asyncio.TaskGroup() as group:
+                    task = next(pending, None)
                     while task is not None:
                         while task is not None and running < self._most_tasks():
                             running += 1

@@ -234,8 +234,8 @@ WasteKind = Literal["aborted", "retried", "reload"]
 class Wasted(msgspec.Struct, frozen=True, tag=True):
     """Tokens that a server spent on a request that came to nothing.
 
-    `aborted`: we gave it up. `retried`: its reply was of no use. `reload`: the server cut it off by itself, as
-    a reload does. Where nobody said how many tokens it was, `known` is False and `usage` empty. Belongs to
+    `aborted`: we gave it up. `retried`: its reply was of no use. `reload`: the server cut it off by itself,
+    as a reload does. Where nobody said how many tokens it was, `known` is False and `usage` empty. Belongs to
     the run, so `task_id` is empty.
     """
 
@@ -247,7 +247,7 @@ class Wasted(msgspec.Struct, frozen=True, tag=True):
 
 
 class Retried(msgspec.Struct, frozen=True, tag=True):
-    """A request that failed and was tried again. `error` is the class of the error; its text may be private."""
+    """A request that failed and was tried again. `error` is the class of the error."""
 
     server: str
     error: str

@@ -28,8 +28,8 @@ down (5xx). A reload is the usual cause, and the server queues the new try by it
 
 
 GIVE_UP_S = 2.0
-"""How long an aborted request may take to say what it cost. SGLang answers within one decoding step; where the
-id did not reach it, closing the connection is what stops it, and that should not wait for long."""
+"""How long an aborted request may take to say what it cost. SGLang answers within one decoding step; where
+the id did not reach it, closing the connection is what stops it, and that should not wait for long."""
 
 
 class ModelInfo(msgspec.Struct, frozen=True):
