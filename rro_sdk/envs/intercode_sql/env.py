@@ -19,6 +19,7 @@ from rro_sdk.envs.intercode_sql.catalog import Database
 from rro_sdk.envs.intercode_sql.library import Library, open_library
 from rro_sdk.envs.intercode_sql.metadata import Failure, Rows
 from rro_sdk.envs.intercode_sql.mysql_errors import PREFIX
+from rro_sdk.envs.intercode_sql.protocol import PRESETS, Preset
 from rro_sdk.envs.intercode_sql.reward import clip, score
 from rro_sdk.envs.intercode_sql.runner import DEFAULT_LIMITS
 from rro_sdk.envs.intercode_sql.sandbox import Limits
@@ -26,11 +27,6 @@ from rro_sdk.errors import ConfigError, DataError, EnvironmentFault
 from rro_sdk.types import Observation, Task
 
 T = TypeVar("T")
-Preset = Literal["plain", "react"]
-
-REACT_OBSERVATION = 350
-"""Characters of an observation under the ReAct protocol; the rest becomes "..."."""
-
 ANSWER_CACHE_CHARACTERS = 16_000_000
 """Text kept so that a statement that rollouts repeat is run once."""
 
@@ -39,9 +35,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """How the environment behaves.
 
     Attributes:
-        preset: "react" is the protocol of the literature: observations cut at 350 characters, and an
-            episode that is cut off at `max_steps` scores 0. "plain" is InterCode's own: whole
-            observations, and a cut-off episode scores its last result.
+        preset: "react" is the protocol of the literature: observations cut at 350 characters, a help text
+            after a command that is no SQL, and an episode that is cut off at `max_steps` scores 0. "plain"
+            is InterCode's own: whole observations, the server answers whatever is written, and a cut-off
+            episode scores its last result.
         show_schema: the opening lists the tables and columns of the task's database.
         demonstrations: worked examples before the task, 0 to 4.
         max_steps: turns of an episode.
@@ -66,7 +63,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     threads: int = 2
 
     def __post_init__(self) -> None:
-        if self.preset not in ("plain", "react"):
+        if self.preset not in PRESETS:
             raise ConfigError(f"preset must be 'plain' or 'react', not {self.preset!r}")
         if self.backend not in ("sqlite", "mariadb"):
             raise ConfigError(f"backend must be 'sqlite' or 'mariadb', not {self.backend!r}")
@@ -127,6 +124,7 @@ class InterCodeSQL(Environment):
         unknown = fields.keys() - set(Settings.__struct_fields__)
         if unknown:
             raise ConfigError(f"InterCodeSQL has no setting {', '.join(sorted(unknown))}")
+        self.protocol = PRESETS[self.settings.preset]
         self.library = library or open_library(cache)
         self.max_steps = self.settings.max_steps
         self.instructions = _instructions(self.settings.show_schema)
@@ -215,9 +213,7 @@ class InterCodeSQL(Environment):
         result = self._runner().run(name, statement, cancelled)
         text = printed(result)
         reward = score(result.rows, self._golds[name, gold]) if isinstance(result, Rows) else 0.0
-        if self.settings.preset == "react" and len(text) > REACT_OBSERVATION:
-            text = text[:REACT_OBSERVATION] + "..."
-        return Answer(text, reward)
+        return Answer(self.protocol.shown(text), reward)
 
     def _runner(self) -> StatementRunner:
         """This thread's runner: connections are not shared between threads."""
@@ -249,6 +245,8 @@ class SQLEpisode(Episode):
             raise EnvironmentFault(f"the episode of task {self._task.id!r} has ended")
         asked = commands.read(command)
         if isinstance(asked, commands.Statement):
+            if (help_text := self._env.protocol.refuses(asked.text)) is not None:
+                return Observation(help_text)
             self._last = await self._env.answer(self._task, self._database, asked.text)
             return Observation(self._last.text)
         self._ended = True
@@ -257,7 +255,7 @@ class SQLEpisode(Episode):
         return Observation(text, done=True, outcome=clip(raw), raw=raw)
 
     def limit_outcome(self) -> float:
-        return 0.0 if self._env.settings.preset == "react" else clip(self._last.reward)
+        return clip(self._last.reward) if self._env.protocol.limit_scores else 0.0
 
     async def fork(self) -> SQLEpisode:
         twin = SQLEpisode(self._env, self._task, self._database, self._last)

@@ -35,7 +35,7 @@ async def test_a_reversed_answer_keeps_its_raw_reward_and_scores_nothing(
     assert await episode.step("submit") == Observation("Submitted.", done=True, outcome=0.0, raw=-1.0)
 
 
-@pytest.mark.parametrize("command", ["SELECT nam FROM baker", "USE bakery", "what?", ""])
+@pytest.mark.parametrize("command", ["SELECT nam FROM baker", "USE bakery", "SELECT", "-- what?", ""])
 async def test_a_last_command_without_rows_scores_nothing(
     env: InterCodeSQL, task: Task, command: str
 ) -> None:
@@ -43,6 +43,21 @@ async def test_a_last_command_without_rows_scores_nothing(
     await episode.step(task.data["gold"])
     await episode.step(command)
     assert (await episode.step("submit")).outcome == 0.0
+
+
+@pytest.mark.parametrize(("preset", "outcome"), [("react", 1.0), ("plain", 0.0)])
+async def test_a_command_that_is_no_sql_gets_the_protocols_help(
+    bakery_library: Library, task: Task, preset: str, outcome: float
+) -> None:
+    async with InterCodeSQL(library=bakery_library, preset=preset) as env:
+        episode = await env.start(task)
+        await episode.step(task.data["gold"])
+        seen = await episode.step("Can you tell me which tables there are?")
+        assert seen.text.startswith(
+            {"react": "No SQL code was found", "plain": "Error executing query: You have an error"}[preset]
+        )
+        # The help leaves the last result as it is, an error takes its place.
+        assert (await episode.step("submit")).outcome == outcome
 
 
 async def test_submit_before_any_result_scores_nothing(env: InterCodeSQL, task: Task) -> None:
