@@ -25,6 +25,14 @@ MOST_TERMS = 1024
 _BLOCK = 1 << 23
 """Occurrences of terms that are sorted at once while an index is built (64 MB of keys)."""
 
+_LOOK_UP = 4
+"""Looking one document up costs as much as going through so many postings (measured)."""
+
+_WORTHWHILE = 2.0
+"""A bound below so many times what is left keeps too many documents to be worth its own cost (measured)."""
+
+_HAIR = 1e-9
+
 _EXACT_LENGTHS = 24
 """Up to here Lucene keeps lengths as they are; above, with four significant bits."""
 
@@ -107,36 +115,48 @@ class Index:
         """Documents that may be among the best, all of the best with them, and their scores.
 
         The terms that can add most come first. Once `limit` documents have more than all terms that are left
-        could give, no other document can overtake them: the rest is looked up for those in reach alone
+        could give, no other document can overtake them, and ever fewer stay in reach
         (H. Turtle, J. Flood, "Query evaluation: strategies and optimizations", 1995).
         """
         clauses.sort(key=lambda clause: clause.most, reverse=True)
         totals = np.zeros(self.size, dtype=np.float64)
-        sure = 0.0
-        left = sum(clause.most for clause in clauses)
+        found: NDArray[np.int64] | None = None
+        sure, whole = 0.0, sum(clause.most for clause in clauses)
+        left = whole
         for number, clause in enumerate(clauses):
-            # A hair above the bound, for the last bit of the sums.
-            if sure > left * (1 + 1e-6):
-                found = np.flatnonzero(totals >= sure - left * (1 + 1e-6))
-                return found, self._completed(found, totals[found], clauses[number:])
-            totals[clause.documents] += clause.table[clause.codes]
+            if found is None or _LOOK_UP * len(found) > len(clause.documents):
+                totals[clause.documents] += clause.table[clause.codes]
+            else:
+                return self._completed(found, totals[found], clauses[number:], limit)
             left -= clause.most
-            if number + 1 < len(clauses) and len(clause.documents) >= limit:
-                reached = totals[clause.documents]
-                sure = max(sure, float(np.partition(reached, len(reached) - limit)[len(reached) - limit]))
-        found = np.flatnonzero(totals)
+            if number + 1 == len(clauses) or whole - left <= _WORTHWHILE * left:
+                continue
+            among = clause.documents if found is None else found
+            sure = max(sure, _kth_best(totals[among], limit))
+            # A hair below the bound, for the last bit of the sums.
+            reach = (sure - left) * (1 - _HAIR)
+            if found is not None:
+                found = found[totals[found] >= reach]
+            elif sure > _WORTHWHILE * left:
+                found = np.flatnonzero(totals >= reach)
+        if found is None:
+            found = np.flatnonzero(totals)
         return found, totals[found]
 
     def _completed(
-        self, found: NDArray[np.int64], totals: NDArray[np.float64], clauses: list[_Clause]
-    ) -> NDArray[np.float64]:
-        """The totals of some documents with what the last terms add to them."""
+        self, found: NDArray[np.int64], totals: NDArray[np.float64], clauses: list[_Clause], limit: int
+    ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        """Few documents with what the last terms add to them, those out of reach dropped on the way."""
+        left = sum(clause.most for clause in clauses)
         for clause in clauses:
             places = np.searchsorted(clause.documents, found)
             places[places == len(clause.documents)] = 0
             has = clause.documents[places] == found
             totals[has] += clause.table[clause.codes[places[has]]]
-        return totals
+            left -= clause.most
+            kept = totals >= (_kth_best(totals, limit) - left) * (1 - _HAIR)
+            found, totals = found[kept], totals[kept]
+        return found, totals
 
     def _best(
         self, found: NDArray[np.int64], totals: NDArray[np.float64], limit: int
@@ -149,6 +169,13 @@ class Index:
         ties = found if self._rank is None else self._rank[found]
         order = np.lexsort((ties, -scores))[:limit]
         return [(int(found[place]), float(scores[place])) for place in order]
+
+
+def _kth_best(totals: NDArray[np.float64], limit: int) -> float:
+    """The score that `limit` documents reach; 0 where there are not so many."""
+    if len(totals) < limit:
+        return 0.0
+    return float(np.partition(totals, len(totals) - limit)[len(totals) - limit])
 
 
 @dataclass(frozen=True, slots=True, eq=False)

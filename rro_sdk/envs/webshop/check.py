@@ -132,7 +132,7 @@ async def check(
     """Compare with recorded references.
 
     The goals that rows refer to by `goal_idx` come from the rows themselves, from `goals`, from files named
-    goals*.jsonl beside the references, from the data folder, and where none of these has one, from the
+    *goals*.jsonl beside the references, from the data folder, and where none of these has one, from the
     instruction that an episode opens with.
 
     Args:
@@ -175,7 +175,7 @@ class _Goals:
         played: Iterable[tuple[int, EpisodeRow]],
     ) -> None:
         self._env = env
-        beside = [found for path in references for found in sorted(path.parent.glob("goals*.jsonl"))]
+        beside = [found for path in references for found in sorted(path.parent.glob("*goals*.jsonl"))]
         data = shop_files()
         own = [data.goals] if data is not None and data.goals is not None else []
         self._known: dict[int, Goal] = {}

@@ -252,7 +252,7 @@ def goal_from_instruction(text: str, products: Iterable[Product]) -> Goal | None
     """The synthetic goal that an instruction of the original's wording was made from.
 
     Args:
-        text: "Find me ATTRIBUTES QUERY with ATTRIBUTES for ... with OPTIONS, and price lower than ... dollars".
+        text: "Find me ATTRIBUTES QUERY with ATTRIBUTES for ... with OPTIONS, and price lower than ...".
         products: among them the goal's.
 
     Returns:
