@@ -204,7 +204,7 @@ class Run:
 
 
 def _refuse_other(before: RunHeader, now: RunHeader, run_dir: Path) -> None:
-    now = msgspec.json.decode(msgspec.json.encode(now), type=RunHeader)  # as `before` went: tuples became lists
+    now = msgspec.json.decode(msgspec.json.encode(now), type=RunHeader)  # tuples become lists
     for name in ("seed", "method", "environment", "sampling", "data", "model"):
         old, new = getattr(before, name), getattr(now, name)
         if name == "model":  # what one side does not know cannot differ

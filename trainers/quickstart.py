@@ -31,7 +31,8 @@ from rro_sdk.policy import ReActPolicy, Sampling
 from rro_sdk.prompts import react
 from rro_sdk.report.summary import RunSummary
 from rro_sdk.report.text import format_rows, format_summary, write_summary
-from rro_sdk.sampler import PAIRS_NAME, Sampler
+from rro_sdk.run import PAIRS_NAME
+from rro_sdk.sampler import Sampler
 from rro_sdk.types import Message, Task
 from trainers import DPOSettings, SFTSettings, TrainResult, TrainSettings, train_dpo, train_sft
 

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 from pathlib import Path
 from typing import Literal
 
 import click
-import msgspec
 
 from rro_sdk.cli._options import environment, sampling_options, server_options, task_options, tasks
-from rro_sdk.collector import fewer_collections
 
 
 @click.command("sample", short_help="explore tasks and write preference pairs")
@@ -56,13 +53,13 @@ def command(
 ) -> None:
     """Explore tasks under the rising rule against running servers.
 
-    Leaves RUN/journal.sqlite, RUN/pairs.jsonl (TRL's preference format) and RUN/summary.json.
+    Leaves RUN/journal.sqlite, RUN/pairs.jsonl (TRL's preference format) and RUN/summary.json. A run that is
+    broken off, by Ctrl-C or by anything else, goes on with `rro resume RUN`.
     """
-    from rro_sdk.cli._progress import SamplingProgress
+    from rro_sdk.cli._sampling import run_to_end
     from rro_sdk.inference.fleet import FleetSettings
     from rro_sdk.methods import RisingReward
     from rro_sdk.policy import Sampling
-    from rro_sdk.report.text import format_summary, write_summary
     from rro_sdk.sampler import Sampler
 
     method = RisingReward(
@@ -72,25 +69,21 @@ def command(
     fleet = FleetSettings(concurrency=concurrency, api_key=api_key, admin_api_key=admin_api_key)
     work = tasks(env_name, tasks_file, limit)
 
-    async def run() -> None:
-        async with environment(env_name, env_option) as env:
-            sampler = Sampler(
-                env,
-                servers=servers,
-                method=method,
-                run_dir=run_dir,
-                seed=seed,
-                sampling=sampling,
-                fleet=fleet,
-                tasks_in_flight=tasks_in_flight,
-            )
-            async with sampler:
-                with SamplingProgress(sampler, len(work), quiet=quiet) as progress:
-                    async for _ in sampler.events(work):
-                        progress.update()
-            summary = sampler.summary()
-            write_summary(summary, run_dir)
-            click.echo(msgspec.json.encode(summary).decode() if as_json else format_summary(summary))
-
-    with fewer_collections():
-        asyncio.run(run())
+    env = environment(env_name, env_option)
+    sampler = Sampler(
+        env,
+        servers=servers,
+        method=method,
+        run_dir=run_dir,
+        seed=seed,
+        sampling=sampling,
+        fleet=fleet,
+        tasks_in_flight=tasks_in_flight,
+        command={
+            "env": env_name,
+            "env_option": env_option,
+            "tasks": None if tasks_file is None else str(Path(tasks_file).absolute()),
+            "limit": limit,
+        },
+    )
+    run_to_end(env, sampler, work, run_dir, quiet=quiet, as_json=as_json)

@@ -12,6 +12,14 @@ from rro_sdk.errors import JournalError
 
 VERSION = 2
 
+TABLES = {
+    "task": "id",
+    "turn": "task_id, attempt, step, candidate, rollout, turn",
+    "rollout": "task_id, attempt, step, candidate, rollout",
+    "event": "seq",
+}
+"""Tables beside the header, with the columns by which their rows are ordered in the file."""
+
 _TABLES = """
 CREATE TABLE task (id TEXT PRIMARY KEY, digest BLOB NOT NULL) WITHOUT ROWID;
 CREATE TABLE turn (

@@ -10,6 +10,7 @@ from __future__ import annotations
 import sqlite3
 import time
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -331,12 +332,54 @@ class Journal:
         )
         return Usage(*row)
 
+    def spent(self) -> Iterator[tuple[str, int, int, int, int, int, Usage]]:
+        """Every candidate and rollout: task, attempt, step, candidate, rollout, replies and their tokens."""
+        if self._version < 2:
+            return
+        place = "task_id, attempt, step, candidate, rollout"
+        for *where, count, asked, cached, generated in self._read(
+            f"SELECT {place}, count(*), sum(prompt_tokens), sum(cached_tokens), sum(completion_tokens)"
+            f" FROM turn GROUP BY {place}"
+        ):
+            task_id, attempt, step, candidate, rollout = where
+            yield task_id, attempt, step, candidate, rollout, count, Usage(asked, cached, generated)
+
     def replies(self) -> int:
         """How many replies are recorded."""
         if self._version < 2:
             return 0
         ((count,),) = self._read("SELECT count(*) FROM turn")
         return int(count)
+
+    def integrity(self) -> Iterator[str]:
+        """What SQLite finds wrong with the file; nothing for a sound one."""
+        try:
+            for (line,) in self._connection.execute("PRAGMA integrity_check"):
+                if line != "ok":
+                    yield f"{self.path}: {line}"
+        except sqlite3.Error as error:
+            yield f"{self.path}: {error}"
+
+    def take_from(self, other: Journal, table: str) -> int:
+        """Copy a table's rows from a damaged journal, from either end up to the damage.
+
+        Returns:
+            The number of rows.
+        """
+        key, rows = schema.TABLES[table], dict[tuple[Any, ...], tuple[Any, ...]]()
+        columns = [name for (_, name, *_) in self._read(f"PRAGMA table_info({table})")]
+        width = len(key.split(", "))
+        for order in (key, ", ".join(f"{column} DESC" for column in key.split(", "))):
+            with suppress(sqlite3.Error):
+                for row in other._connection.execute(
+                    f"SELECT {key}, {', '.join(columns)} FROM {table} ORDER BY {order}"
+                ):
+                    if row[:width] in rows:
+                        break
+                    rows[row[:width]] = row[width:]
+        marks = ", ".join("?" * len(columns))
+        self.write([(f"INSERT INTO {table} VALUES ({marks})", row) for _, row in sorted(rows.items())])
+        return len(rows)
 
     def duration_s(self) -> float:
         """Seconds from the first event to the last."""

@@ -11,6 +11,7 @@ from rich.table import Table
 
 from rro_sdk.atomic import write_lines
 from rro_sdk.journal import Journal
+from rro_sdk.ledger import Ledger
 from rro_sdk.report.summary import RunStats, RunSummary
 
 SUMMARY_NAME = "summary.json"
@@ -67,6 +68,34 @@ def format_summary(summary: RunSummary) -> str:
         ("wall time", f"{summary.wall_s:.1f} s"),
     ]
     return format_rows(rows)
+
+
+def ledger_rows(ledger: Ledger) -> list[tuple[str, str]]:
+    """Where the tokens went, as rows for `format_rows`."""
+    total = ledger.total
+    cached = total.cached_tokens / total.prompt_tokens if total.prompt_tokens else None
+    rows = [
+        (
+            "prompt tokens",
+            f"{total.prompt_tokens:,} = {total.cached_tokens:,} cached ({_percent(cached)})"
+            f" + {total.prompt_tokens - total.cached_tokens:,} prefilled",
+        ),
+        ("generated tokens", f"{total.completion_tokens:,}, of which"),
+    ]
+    for kind, entry in ledger.entries.items():
+        if entry.requests:
+            share = (
+                entry.usage.completion_tokens / total.completion_tokens if total.completion_tokens else None
+            )
+            rows.append(
+                (
+                    f"  {kind.replace('_', ' ')}",
+                    f"{entry.usage.completion_tokens:,} ({_percent(share)}) in {entry.requests:,} requests",
+                )
+            )
+    if ledger.unknown_requests:
+        rows.append(("unknown", f"{ledger.unknown_requests:,} requests of which nobody said what they cost"))
+    return rows
 
 
 def format_rows(rows: Sequence[tuple[str, str]]) -> str:

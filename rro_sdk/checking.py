@@ -1,0 +1,139 @@
+"""Whether a journal holds together, what its run still owes, and what can be saved of a torn file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+
+from rro_sdk.errors import JournalError
+from rro_sdk.export.trl import to_row
+from rro_sdk.journal import schema
+from rro_sdk.journal.store import Journal
+from rro_sdk.pairs import pairs_of
+from rro_sdk.run import PAIRS_NAME
+from rro_sdk.types import PREFIX_ACTION, StepRecord, TaskEnd
+
+
+class Check(msgspec.Struct, frozen=True):
+    """What was found.
+
+    Attributes:
+        problems: what does not hold together, a sentence each; empty for a sound journal.
+        owed: tasks that are not finished, with the step at which each goes on.
+        steps: decided steps.
+        replies: recorded replies.
+        pairs: preference pairs.
+    """
+
+    problems: tuple[str, ...]
+    owed: dict[str, int]
+    steps: int
+    replies: int
+    pairs: int
+
+
+def check(run_dir: Path) -> Check:
+    """Read a run from end to end.
+
+    Raises:
+        ConfigError: there is no run.
+        JournalError: the file is no journal, or one of a later version.
+    """
+    with Journal.open(run_dir) as journal:
+        problems = list(journal.integrity())
+        records: dict[str, dict[int, StepRecord]] = {}
+        ended: dict[str, TaskEnd] = {}
+        rows: list[bytes] = []
+        try:
+            journal.header()
+            for event in journal.events():
+                if isinstance(event, StepRecord):
+                    records.setdefault(event.task_id, {})[event.step] = event
+                elif isinstance(event, TaskEnd):
+                    ended[event.task_id] = event
+            pairs = sorted(pairs_of(journal.events()), key=lambda pair: (pair.task_id, pair.step))
+            rows = [msgspec.json.encode(to_row(pair)) for pair in pairs]
+            begun = set(journal.digests()) | set(records)
+            aside = journal.states().set_aside
+            replies = journal.replies()
+            for task_id, steps in records.items():
+                problems += _steps(task_id, steps, ended.get(task_id))
+                problems += _outcomes(journal, task_id, steps)
+        except JournalError as error:
+            return Check((*problems, str(error)), {}, 0, 0, 0)
+        problems += _export(run_dir / PAIRS_NAME, rows)
+    owed = {
+        task_id: max(records.get(task_id, {0: None})) + 1
+        for task_id in sorted(begun)
+        if task_id not in ended and (task_id not in aside or aside[task_id].fault_of == "server")
+    }
+    return Check(tuple(problems), owed, sum(map(len, records.values())), replies, len(rows))
+
+
+def _steps(task_id: str, steps: dict[int, StepRecord], end: TaskEnd | None) -> list[str]:
+    if sorted(steps) != list(range(1, len(steps) + 1)):
+        return [f"task {task_id} has steps {sorted(steps)}, which do not follow each other"]
+    if end is not None and end.steps != len(steps):
+        return [f"task {task_id} ended after {end.steps} steps, and {len(steps)} are recorded"]
+    return []
+
+
+def _outcomes(journal: Journal, task_id: str, steps: dict[int, StepRecord]) -> list[str]:
+    """Estimates whose outcomes are not those of the recorded rollouts."""
+    ends = {
+        (key.attempt, key.step, key.candidate, key.rollout): end.outcome
+        for key, end in journal.rollouts_of(task_id)
+    }
+    problems = []
+    for step, record in steps.items() if ends else ():
+        drawn = [*record.candidates, *filter(None, [record.prefix_action])]
+        for candidate in drawn:
+            if candidate.estimate.terminal or candidate.duplicate_of is not None:
+                continue
+            for rollout, outcome in enumerate(candidate.estimate.outcomes):
+                if ends.get((record.attempt, step, candidate.index, rollout)) != outcome:
+                    name = (
+                        "its own action"
+                        if candidate.index == PREFIX_ACTION
+                        else f"candidate {candidate.index}"
+                    )
+                    problems.append(
+                        f"task {task_id}, step {step}, {name}: rollout {rollout} counts"
+                        f" {outcome:g}, and another outcome, or none, is recorded"
+                    )
+    return problems
+
+
+def _export(path: Path, rows: list[bytes]) -> list[str]:
+    try:
+        lines = path.read_bytes().split(b"\n")
+    except FileNotFoundError:
+        return []  # it is written when the run ends, and made anew by a resume
+    except OSError as error:
+        return [f"{path} cannot be read: {error.strerror}"]
+    # A run that was cut off has an earlier export, or none; it must have no rows of anything else.
+    stray = set(lines[:-1]) - set(rows)
+    if lines[-1] or stray:
+        return [f"{path} holds {len(stray)} rows that the journal does not; resume the run to make it anew"]
+    return []
+
+
+def recover(run_dir: Path, into: Path) -> dict[str, int]:
+    """Save what can be read of a damaged journal into a new folder.
+
+    Each table is read from both ends up to the damage.
+
+    Returns:
+        Rows that were saved, by table.
+
+    Raises:
+        ConfigError: there is no run.
+        JournalError: nothing can be read, not even the header.
+    """
+    with Journal.open(run_dir) as damaged:
+        fresh = Journal.create(into, damaged.header())
+        try:
+            return {table: fresh.take_from(damaged, table) for table in schema.TABLES}
+        finally:
+            fresh.close()

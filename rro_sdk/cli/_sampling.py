@@ -1,0 +1,47 @@
+"""What `rro sample` and `rro resume` do alike: run a sampler to its end and show how it goes."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+import msgspec
+
+from rro_sdk.cli._progress import SamplingProgress
+from rro_sdk.collector import fewer_collections
+from rro_sdk.envs.base import Environment
+from rro_sdk.errors import JournalError
+from rro_sdk.report.text import format_summary, write_summary
+from rro_sdk.sampler import Sampler
+from rro_sdk.types import Task
+
+
+def run_to_end(
+    env: Environment, sampler: Sampler, tasks: Sequence[Task], run_dir: Path, *, quiet: bool, as_json: bool
+) -> None:
+    """Explore the tasks; leave journal, pairs and summary in the run's folder.
+
+    Raises:
+        KeyboardInterrupt: after what was drawn is recorded; the run can be resumed.
+    """
+
+    async def run() -> None:
+        async with env:
+            async with sampler:
+                if sampler.kept is not None and not quiet:
+                    click.echo(str(sampler.kept), err=True)
+                with SamplingProgress(sampler, len(tasks), quiet=quiet) as progress:
+                    async for _ in sampler.events(tasks):
+                        progress.update()
+            summary = sampler.summary()
+            write_summary(summary, run_dir)
+            click.echo(msgspec.json.encode(summary).decode() if as_json else format_summary(summary))
+
+    try:
+        with fewer_collections():
+            asyncio.run(run())
+    except (KeyboardInterrupt, JournalError):
+        click.echo(f"what was drawn is kept; go on with: rro resume {run_dir}", err=True)
+        raise

@@ -1,0 +1,68 @@
+"""`rro resume`: go on with a run that was broken off."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+
+@click.command("resume", short_help="go on with a run that was broken off")
+@click.argument("run_dir", type=click.Path(path_type=Path))
+@click.option("--servers", "-s", multiple=True, metavar="URL", help="Those of the run by default.")
+@click.option("--api-key", envvar="RRO_API_KEY", help="Bearer token; better as RRO_API_KEY.")
+@click.option("--admin-api-key", envvar="RRO_ADMIN_API_KEY", help="For aborts; better as RRO_ADMIN_API_KEY.")
+@click.option("--concurrency", type=int, help="Requests per server; by default its own queue decides.")
+@click.option("--tasks-in-flight", type=int, help="By default what fills the servers.")
+@click.option("--quiet", "-q", is_flag=True)
+@click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON.")
+def command(
+    run_dir: Path,
+    servers: tuple[str, ...],
+    api_key: str | None,
+    admin_api_key: str | None,
+    concurrency: int | None,
+    tasks_in_flight: int | None,
+    quiet: bool,
+    as_json: bool,
+) -> None:
+    """Explore what a run of `rro sample` still owes; nothing that it recorded is asked for again.
+
+    Servers and their number may be others. Method, seed, tasks and model are the run's own: the command
+    refuses a model or tasks that differ, and says what does.
+    """
+    from rro_sdk.cli._options import environment, tasks
+    from rro_sdk.cli._sampling import run_to_end
+    from rro_sdk.errors import ConfigError
+    from rro_sdk.inference.fleet import FleetSettings
+    from rro_sdk.journal import Journal, never_began
+    from rro_sdk.methods.reading import method_from
+    from rro_sdk.policy import Sampling
+    from rro_sdk.sampler import Sampler
+
+    if run_dir.is_dir() and never_began(run_dir):
+        raise ConfigError(f"the run in {run_dir} never began; begin it with: rro sample --run {run_dir}")
+    with Journal.open(run_dir) as journal:
+        header = journal.header()
+    if header.command is None:
+        raise ConfigError(
+            f"the run in {run_dir} was made by a program; resume it there: Sampler(..., resume=True)"
+        )
+    made = header.command
+    sampling = {name: value for name, value in header.sampling.items() if name != "type"}
+    sampling["stop"] = tuple(sampling.get("stop", ()))
+    env = environment(made["env"], tuple(made["env_option"]))
+    sampler = Sampler(
+        env,
+        servers=servers or tuple(header.servers),
+        method=method_from(header.method),
+        run_dir=run_dir,
+        seed=header.seed,
+        sampling=Sampling(**sampling),
+        fleet=FleetSettings(concurrency=concurrency, api_key=api_key, admin_api_key=admin_api_key),
+        tasks_in_flight=tasks_in_flight,
+        resume=True,
+        command=made,
+    )
+    work = tasks(made["env"], made["tasks"], made["limit"])
+    run_to_end(env, sampler, work, run_dir, quiet=quiet, as_json=as_json)

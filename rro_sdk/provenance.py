@@ -1,0 +1,177 @@
+"""How a preference pair came about, from the journal alone, and the way back to where it was drawn."""
+
+from __future__ import annotations
+
+import msgspec
+
+from rro_sdk.draws import DrawKey
+from rro_sdk.envs.base import Environment, Episode
+from rro_sdk.errors import ConfigError, Divergence
+from rro_sdk.journal import Journal
+from rro_sdk.pairs import pair_of
+from rro_sdk.recording import Turn
+from rro_sdk.stats import wilson_interval
+from rro_sdk.types import Candidate, Message, PairChoice, PreferencePair, Step, StepRecord, Task
+
+
+class CandidateStory(msgspec.Struct, frozen=True):
+    """One candidate of the step: what it said, what it is worth and where it was drawn.
+
+    Attributes:
+        candidate: as recorded; its estimate holds the outcomes in rollout order.
+        seed: seed of its draw; rollouts have seeds of their own.
+        rollout_seeds: seed of each rollout's first turn.
+        server: who drew it; "" where the run does not say.
+        interval: 95 % Wilson interval of its process reward; None for an outcome that is known.
+    """
+
+    candidate: Candidate
+    seed: int
+    rollout_seeds: tuple[int, ...]
+    server: str
+    interval: tuple[float, float] | None
+
+
+class Story(msgspec.Struct, frozen=True):
+    """How a pair came about.
+
+    Attributes:
+        pair: the pair.
+        choice: its two candidates.
+        record: the step that yielded it.
+        candidates: its candidates in the order in which they were drawn, the trajectory's own action first
+            where it was kept apart.
+        commands: what was done in the environment before the step, in order.
+    """
+
+    pair: PreferencePair
+    choice: PairChoice
+    record: StepRecord
+    candidates: tuple[CandidateStory, ...]
+    commands: tuple[str | None, ...]
+
+
+def explain(journal: Journal, pair_id: str) -> Story:
+    """The story of one pair.
+
+    Raises:
+        ConfigError: the run has no such pair.
+        JournalError: the journal is damaged.
+    """
+    task_id, _, step = pair_id.rpartition("/")
+    path = [event for event in journal.events_of(task_id) if isinstance(event, StepRecord)]
+    record = next((record for record in path if str(record.step) == step), None)
+    pair = pair_of(record) if record is not None else None
+    if record is None or pair is None or record.pair is None:
+        raise ConfigError(f"run {journal.path.parent} has no pair {pair_id}; ids are in its pairs.jsonl")
+    turns = {
+        (key.step, key.candidate, key.rollout, key.turn, key.attempt): turn
+        for key, turn in journal.turns_of(task_id)
+    }
+    drawn = [*filter(None, [record.prefix_action]), *record.candidates]
+    seed = journal.header().seed
+    return Story(
+        pair=pair,
+        choice=record.pair,
+        record=record,
+        candidates=tuple(_story(candidate, record, turns, seed) for candidate in drawn),
+        commands=tuple(
+            before.candidate(before.advance).action.command for before in path if before.step < record.step
+        ),
+    )
+
+
+def _story(
+    candidate: Candidate,
+    record: StepRecord,
+    turns: dict[tuple[int, int, int, int, int], Turn],
+    seed: int,
+) -> CandidateStory:
+    key = DrawKey(seed, record.task_id, record.step, candidate.index, turn=record.step)
+    turn = turns.get((record.step, candidate.index, -1, record.step, record.attempt))
+    outcomes, known = candidate.estimate.outcomes, candidate.estimate.terminal
+    index = candidate.index if candidate.duplicate_of is None else candidate.duplicate_of
+    rolled = DrawKey(seed, record.task_id, record.step, index, turn=record.step + 1)
+    return CandidateStory(
+        candidate=candidate,
+        seed=key.seed(),
+        rollout_seeds=() if known else tuple(rolled.with_rollout(n).seed() for n in range(len(outcomes))),
+        server=turn.server if turn is not None else "",
+        interval=None if known else wilson_interval(sum(outcomes), len(outcomes)),
+    )
+
+
+async def replay(env: Environment, task: Task, journal: Journal, step: int) -> tuple[Episode, list[Step]]:
+    """Bring an environment to where a step of the run was explored.
+
+    Args:
+        env: the run's environment.
+        task: the run's task.
+        journal: the run's journal.
+        step: the step, from 1; the episode has taken the turns before it.
+
+    Returns:
+        The episode, which the caller closes, and its turns.
+
+    Raises:
+        Divergence: the environment answered something else than what is recorded.
+    """
+    episode = await env.start(task)
+    steps: list[Step] = []
+    try:
+        for record in journal.events_of(task.id):
+            if not isinstance(record, StepRecord) or record.step >= step:
+                continue
+            went_on = record.candidate(record.advance)
+            if went_on.action.command is not None:
+                observation = await episode.step(went_on.action.command)
+                if observation != went_on.observation:
+                    raise Divergence(f"task {task.id} replayed to another observation at step {record.step}")
+            steps.append(Step(went_on.action, went_on.observation))
+    except BaseException:
+        await episode.close()
+        raise
+    return episode, steps
+
+
+def text_of(story: Story) -> str:
+    """The story as plain text."""
+    record, pair = story.record, story.pair
+    sides = (("chosen", story.choice.chosen), ("rejected", story.choice.rejected))
+    lines = [
+        f"pair {pair.id}: step {record.step} of task {record.task_id},"
+        f" weight version {record.weight_version or 'unknown'}",
+        "",
+        *_block("prefix", record.prefix[-1]),
+        "",
+        f"baseline {_worth(record.baseline.reward, record.baseline.outcomes)}",
+    ]
+    for told in story.candidates:
+        candidate = told.candidate
+        marks = [side for side, index in sides if index == candidate.index]
+        if candidate.duplicate_of is not None:
+            marks.append(f"same as candidate {candidate.duplicate_of}")
+        name = f"candidate {candidate.index}" if candidate.index >= 0 else "the trajectory's own action"
+        mark = f" ({', '.join(marks)})" if marks else ""
+        sure = "known" if told.interval is None else "95 % interval {:.2f} to {:.2f}".format(*told.interval)
+        lines += [
+            "",
+            f"{name}{mark}: {_worth(candidate.reward, candidate.estimate.outcomes)}, {sure}",
+            f"  seed {told.seed}, server {told.server or 'unknown'}",
+            *(f"  | {line}" for line in candidate.action.text.splitlines()),
+            *(f"  > {line}" for line in candidate.observation.text.splitlines()[:6]),
+        ]
+        if told.rollout_seeds:
+            lines.append(f"  rollout seeds {' '.join(map(str, told.rollout_seeds))}")
+    return "\n".join([*lines, "", f"verdict: {record.outcome} after {len(record.candidates)} candidates"])
+
+
+def _block(name: str, message: Message) -> list[str]:
+    return [
+        f"{name} ends with ({message.role}):",
+        *(f"  {line}" for line in message.content.splitlines()[-8:]),
+    ]
+
+
+def _worth(reward: float, outcomes: tuple[float, ...]) -> str:
+    return f"{reward:.3f} from {len(outcomes)} ({' '.join(f'{outcome:g}' for outcome in outcomes)})"

@@ -1,0 +1,169 @@
+"""`rro sample`, broken off and resumed, and the commands that read what it left. The server is the fake one."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import signal
+import subprocess
+import sys
+from collections.abc import AsyncGenerator
+from pathlib import Path
+
+import pytest
+
+from rro_sdk.journal import Journal
+from rro_sdk.ledger import ledger_of
+from servers.fake import FakeServer, FakeSettings, Latency
+
+RRO = [sys.executable, "-c", "from rro_sdk.cli import main; main()"]
+
+
+def reply(messages: object, seed: int | None, index: int) -> str:
+    drawn = (seed or 0) % 6
+    if drawn < 2:
+        return "Thought: done\nAction: submit"
+    column = ("count(*)", "PetID", "*", "weight")[drawn - 2]
+    return f"Thought: look\nAction: SELECT {column} FROM pets"
+
+
+@pytest.fixture
+def tasks_file(tmp_path: Path) -> Path:
+    path = tmp_path / "tasks.jsonl"
+    rows = [
+        {"id": f"q{n}", "db": "pets_1", "query": f"How many pets, {n}?", "gold": "SELECT count(*) FROM pets"}
+        for n in range(12)
+    ]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+@pytest.fixture
+async def server() -> AsyncGenerator[FakeServer, None]:
+    settings = FakeSettings(
+        reply=reply, max_running_requests=64, latency=Latency(per_token_s=0.002), model_path="/m/small"
+    )
+    async with FakeServer(settings) as running:
+        yield running
+
+
+async def rro(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return await asyncio.to_thread(
+        subprocess.run, [*RRO, *arguments], capture_output=True, text=True, timeout=120, check=False
+    )
+
+
+def sample(server: FakeServer, tasks_file: Path, run: Path, *more: str) -> list[str]:
+    where = ["--servers", server.url, "--tasks", str(tasks_file), "--run", str(run)]
+    return ["sample", *where, "-m", "3", "--quiet", *more]
+
+
+async def interrupt(arguments: list[str], server: FakeServer, after: int, kind: int) -> tuple[int, str]:
+    """Send a signal once the server has completed so many requests."""
+    already = server.counters.completed
+    child = await asyncio.create_subprocess_exec(
+        *RRO, *arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    try:
+        async with asyncio.timeout(60):
+            while server.counters.completed - already < after and child.returncode is None:
+                await asyncio.sleep(0.01)
+            child.send_signal(kind)
+            _, stderr = await child.communicate()
+    finally:
+        if child.returncode is None:
+            child.kill()
+    return child.returncode or 0, stderr.decode()
+
+
+async def test_interrupted_or_killed_a_run_goes_on_to_the_same_pairs(
+    tmp_path: Path, tasks_file: Path, server: FakeServer
+) -> None:
+    done = await rro(*sample(server, tasks_file, tmp_path / "whole"))
+    assert done.returncode == 0, done.stderr
+    expected = (tmp_path / "whole" / "pairs.jsonl").read_bytes()
+    assert expected
+    cost = server.counters.completed
+
+    run = tmp_path / "run"
+    code, stderr = await interrupt(sample(server, tasks_file, run), server, cost // 4, signal.SIGINT)
+    assert code == 130, stderr
+    assert f"go on with: rro resume {run}" in stderr
+    code, stderr = await interrupt(["resume", str(run), "--quiet"], server, cost // 4, signal.SIGKILL)
+    assert code == -signal.SIGKILL
+    found = await rro("check", str(run), "--json")
+    assert found.returncode == 0, found.stdout
+    assert json.loads(found.stdout)["owed"], "or nothing was broken off"
+    done = await rro("resume", str(run), "--tasks-in-flight", "2")
+    assert done.returncode == 0, done.stderr
+    assert "kept " in done.stderr
+    assert (run / "pairs.jsonl").read_bytes() == expected
+    whole, resumed = (json.loads((tmp_path / name / "summary.json").read_text()) for name in ("whole", "run"))
+    for name in ("tokens", "candidates", "rollouts", "pairs", "tasks", "steps"):
+        assert resumed[name] == whole[name] or name == "tokens", name
+    assert resumed["tokens"]["completion_tokens"] == whole["tokens"]["completion_tokens"]
+
+    refused = await rro(*sample(server, tasks_file, run))
+    assert refused.returncode == 2
+    assert "resume its run" in refused.stderr
+
+
+async def test_the_ledger_is_the_servers_own_to_the_token(
+    tmp_path: Path, tasks_file: Path, server: FakeServer
+) -> None:
+    run = tmp_path / "run"
+    code, stderr = await interrupt(sample(server, tasks_file, run), server, 60, signal.SIGINT)
+    assert code == 130, stderr
+    done = await rro("resume", str(run), "--quiet")
+    assert done.returncode == 0, done.stderr
+    with Journal.open(run) as journal:
+        ledger = ledger_of(journal)
+    counters = server.counters
+    assert ledger.entries["aborted"].requests > 0, "the interrupt gave some up"
+    assert ledger.unknown_requests == 0
+    assert ledger.total.completion_tokens == counters.completion_tokens
+    assert ledger.total.prompt_tokens == counters.prompt_tokens
+    assert ledger.total.cached_tokens == counters.cached_tokens
+    shown = await rro("cost", str(run), "--gpu-hour", "2.5", "--gpus", "8")
+    assert shown.returncode == 0, shown.stderr
+    assert f"generated tokens  {counters.completion_tokens:,}" in shown.stdout
+    assert "money" in shown.stdout
+    refused = await rro("cost", str(run), "--gpus", "0")
+    assert refused.returncode == 2
+
+
+async def test_a_pair_tells_how_it_came_about(tmp_path: Path, tasks_file: Path, server: FakeServer) -> None:
+    run = tmp_path / "run"
+    done = await rro(*sample(server, tasks_file, run))
+    assert done.returncode == 0, done.stderr
+    pair = json.loads((run / "pairs.jsonl").read_text().splitlines()[-1])
+    told = await rro("explain", str(run), pair["id"])
+    assert told.returncode == 0, told.stderr
+    for part in ("(chosen)", "(rejected)", "verdict: ", f"server {server.url}", "rollout seeds", "--replay"):
+        assert part in told.stdout
+    assert pair["chosen"][0]["content"].splitlines()[0] in told.stdout
+    story = json.loads((await rro("explain", str(run), pair["id"], "--json")).stdout)
+    assert story["pair"]["id"] == pair["id"]
+    assert len(story["candidates"]) == len(story["record"]["candidates"])
+    replayed = await rro("explain", str(run), pair["id"], "--replay")
+    assert replayed.returncode == 0, replayed.stderr
+    assert f"replayed {pair['step'] - 1} turns" in replayed.stdout
+    unknown = await rro("explain", str(run), "q0/99")
+    assert unknown.returncode == 2
+    assert "has no pair q0/99" in unknown.stderr
+
+
+async def test_resume_refuses_what_differs(tmp_path: Path, tasks_file: Path, server: FakeServer) -> None:
+    run = tmp_path / "run"
+    code, stderr = await interrupt(sample(server, tasks_file, run), server, 40, signal.SIGKILL)
+    assert code == -signal.SIGKILL, stderr
+    settings = FakeSettings(reply=reply, model_path="/m/small", weight_version="another")
+    async with FakeServer(settings) as other:
+        refused = await rro("resume", str(run), "--servers", other.url)
+    assert refused.returncode == 2
+    assert "model.weight_version was 'default' and is 'another'" in refused.stderr
+    tasks_file.write_text(tasks_file.read_text().replace("How many pets, 0?", "How many cats?"))
+    refused = await rro("resume", str(run))
+    assert refused.returncode == 2
+    assert "task q0 is not the one" in refused.stderr
+    assert (await rro("resume", str(tmp_path / "nothing"))).returncode == 2
