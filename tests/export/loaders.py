@@ -73,7 +73,7 @@ def openrlhf(folder: Path, tokenizer: Any) -> Rows:
         args=types.SimpleNamespace(data=data, use_ms=False), print=lambda *_: None, is_rank_0=lambda: False
     )
     read = blending_datasets(str(folder / "train.jsonl"), None, strategy)
-    dataset = RewardDataset(read, tokenizer, 4096, strategy, is_dpo=True, num_processors=1)
+    dataset = RewardDataset(read, tokenizer, 4096, strategy, is_dpo=True, num_processors=None)
     rows = []
     for index in range(len(dataset)):
         chosen, _, rejected, _, prompt_length = dataset[index]
