@@ -43,7 +43,7 @@ class TokenizerTemplate:
             written: str = self._tokenizer.apply_chat_template(
                 messages(messages_), tools=self._tools, add_generation_prompt=generate, tokenize=False
             )
-        except TemplateError as error:
+        except (TemplateError, TypeError, ValueError) as error:
             raise DataError("the chat template refuses these messages") from error
         return written
 

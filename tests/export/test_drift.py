@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rro_sdk.errors import CheckpointError
-from rro_sdk.export import FORMATS, trl_text, verl
+from rro_sdk.export import FORMATS, nemo_rl, trl_text, verl
 from rro_sdk.export.base import Format, Sample, Template
 from rro_sdk.export.drift import MEANING, Drift, DriftReport, check
 from rro_sdk.export.template import TokenizerTemplate, load_template
@@ -164,6 +164,18 @@ def test_the_end_is_the_loaders_affair_where_the_template_writes_none(make_token
     """A trainer of text adds an end-of-sequence token that the template never writes: a finding."""
     endless = load_template(make_tokenizer(CHATML.replace("'<|im_end|>'", "'<|endoftext|>'")))
     assert check([GOOD], endless, loader=trl_text.tokens).by_kind == {"loader": 1}
+
+
+def test_nemo_rl_writes_both_ends_where_they_are_missing(
+    make_tokenizer: MakeTokenizer, template: TokenizerTemplate, with_bos: Path
+) -> None:
+    """NeMo-RL is on no package index; these are the tokens that its own code made of such a row."""
+    bare = load_template(make_tokenizer(CHATML.replace("'<|im_end|>'", "'.'"), adds_bos=True))
+    plain = bare.encode(bare.text([*PROMPT, Message("assistant", "Action: end 1")], generate=False))
+    assert nemo_rl.tokens(bare, PROMPT, "Action: end 1") == [bare.bos_id, *plain, bare.eos_id]
+    for whole in (template, load_template(with_bos)):
+        conversation = whole.text([*PROMPT, Message("assistant", "Action: end 1")], generate=False)
+        assert nemo_rl.tokens(whole, PROMPT, "Action: end 1") == whole.encode(conversation)
 
 
 def test_ids_by_kind(template: TokenizerTemplate) -> None:
