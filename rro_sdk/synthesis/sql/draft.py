@@ -18,13 +18,16 @@ class Draft:
         question: in words.
         gold: the statement, in MySQL's dialect.
         tables: what it reads, in the order in which one would look at them.
-        all_different: a statement whose rows must all differ, else the answer depends on how ties fall.
+        all_different: a statement that must have several rows, all different: with none to compare there
+            is nothing to ask, and with equal ones the answer depends on how ties fall.
+        least: rows that the answer must have.
     """
 
     question: str
     gold: str
     tables: tuple[str, ...]
     all_different: str | None = None
+    least: int = 1
 
 
 @dataclass(frozen=True)

@@ -219,19 +219,21 @@ class _Maker:
     def _rows(self, draft: Draft) -> tuple[tuple[object, ...], ...] | None:
         """The gold result, where it is one that can be asked for."""
         result = self._runner.run(self._database.name, draft.gold)
+        rows = result.rows or () if isinstance(result, Rows) else ()
         if not isinstance(result, Rows):
             _log.debug("a statement of %s was refused: %s", self._database.name, result.message)
-            self._thrown["statement fails"] += 1
-        elif not result.rows or not any(value not in (None, 0) for row in result.rows for value in row):
-            self._thrown["nothing to find"] += 1
-        elif len(result.rows) > MOST_ROWS:
-            self._thrown["too many rows"] += 1
-        elif score(result.rows, result.rows) != 1.0:
-            self._thrown["does not score 1"] += 1
+            reason = "statement fails"
+        elif len(rows) < draft.least or not any(value not in (None, 0) for row in rows for value in row):
+            reason = "nothing to find"
+        elif len(rows) > MOST_ROWS:
+            reason = "too many rows"
+        elif score(rows, rows) != 1.0:
+            reason = "does not score 1"
         elif draft.all_different is not None and self._ties(draft.all_different):
-            self._thrown["decided by a tie"] += 1
+            reason = "decided by a tie"
         else:
-            return result.rows
+            return rows
+        self._thrown[reason] += 1
         return None
 
     def _ties(self, statement: str) -> bool:
@@ -239,7 +241,7 @@ class _Maker:
         if not isinstance(result, Rows):
             raise DataError(f"a check of {self._database.name} fails: {result.message}")
         rows = result.rows or ()
-        return len(set(rows)) < len(rows)
+        return not 1 < len(rows) == len(set(rows))
 
     def _mistake(self, draft: Draft, gold: Sequence[object]) -> Mistake | None:
         """Sometimes, a statement that was seen to fail or to score less than 1."""

@@ -25,7 +25,7 @@ def against_average(schema: Schema, rng: Random) -> Draft | None:
         rng,
         f"Show the {many(shown.phrase)} of the {table.plural} whose {field.phrase} is {words} "
         f"the average of {which}.",
-        f"Which {many(shown.phrase)} do {table.plural} have with a {field.phrase} {words} "
+        f"Which {many(shown.phrase)} do {table.plural} have with {one(field.phrase)} {words} "
         f"the average of {which}?",
     )
     inner = f"SELECT AVG({field.sql}) FROM {table.sql}{where}"
@@ -91,8 +91,10 @@ def same_as(schema: Schema, rng: Random) -> Draft | None:
     value = rng.choice(values)
     question = pick(
         rng,
-        f"Show the {many(name.phrase)} of the {table.plural} that have the same {group.phrase} as '{value}'.",
-        f"Which {table.plural} have the {group.phrase} that '{value}' has? Give the {name.phrase}.",
+        f"Show the {many(name.phrase)} of the {table.plural} that have the same {group.phrase} "
+        f"as the one whose {name.phrase} is '{value}'.",
+        f"Which {table.plural} have the {group.phrase} of the {table.phrase} whose {name.phrase} "
+        f"is '{value}'? Give the {name.phrase}.",
     )
     gold = (
         f"SELECT {name.sql} FROM {table.sql} WHERE {group.sql} = "

@@ -6,7 +6,7 @@ from random import Random
 
 from rro_sdk.synthesis.sql.draft import Condition, Draft, condition, pick, threshold
 from rro_sdk.synthesis.sql.schema import Entity, Field, Schema
-from rro_sdk.synthesis.sql.wording import many
+from rro_sdk.synthesis.sql.wording import many, one
 
 
 def count_all(schema: Schema, rng: Random) -> Draft | None:
@@ -132,8 +132,8 @@ def between(schema: Schema, rng: Random) -> Draft | None:
         return None
     question = pick(
         rng,
-        f"Show the {shown.phrase} of {table.plural} with a {field.phrase} between {low} and {high}.",
-        f"Which {table.plural} have a {field.phrase} from {low} to {high}? Give the {shown.phrase}.",
+        f"Show the {shown.phrase} of {table.plural} with {one(field.phrase)} between {low} and {high}.",
+        f"Which {table.plural} have {one(field.phrase)} from {low} to {high}? Give the {shown.phrase}.",
     )
     gold = f"SELECT {shown.sql} FROM {table.sql} WHERE {field.sql} BETWEEN {low} AND {high}"
     return Draft(question, gold, (table.name,))
@@ -275,7 +275,7 @@ def group_count(schema: Schema, rng: Random) -> Draft | None:
         f"For each {group.phrase}, count the {which}.",
     )
     gold = f"SELECT {group.sql}, COUNT(*) FROM {table.sql}{where} GROUP BY {group.sql}"
-    return Draft(question, gold, (table.name,))
+    return Draft(question, gold, (table.name,), least=2)
 
 
 def group_aggregate(schema: Schema, rng: Random) -> Draft | None:
@@ -294,7 +294,7 @@ def group_aggregate(schema: Schema, rng: Random) -> Draft | None:
         f"For each {group.phrase}, show the {words} of {which}.",
     )
     gold = f"SELECT {group.sql}, {call} FROM {table.sql}{where} GROUP BY {group.sql}"
-    return Draft(question, gold, (table.name,))
+    return Draft(question, gold, (table.name,), least=2)
 
 
 def having(schema: Schema, rng: Random) -> Draft | None:

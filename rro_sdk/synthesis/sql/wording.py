@@ -61,8 +61,10 @@ def table_phrase(name: str) -> str:
 def many(phrase: str) -> str:
     """A phrase in the plural: `song name` -> song names, `level of membership` -> levels of membership."""
     found = phrase.split()
-    if not found or found[-1] in _PREPOSITIONS or found[-1].endswith("ed"):
+    if not found or found[-1] in _PREPOSITIONS or found[-1] == "made" or found[-1].endswith("ed"):
         return phrase  # "directed by", "killed": no noun at its end
+    if found[-1].isdigit():
+        return phrase
     place = next((i - 1 for i, word in enumerate(found) if i and word in _PREPOSITIONS), len(found) - 1)
     return " ".join([*found[:place], plural(found[place]), *found[place + 1 :]])
 
