@@ -9,11 +9,12 @@ PIP_FLAGS := --quiet --disable-pip-version-check
 # The environments are independent of each other: two at a time.
 MAKEFLAGS += --jobs=2
 
-.PHONY: help setup quickstart test check lint types clean
+.PHONY: help setup quickstart test chaos check lint types clean
 
 help:
 	@echo "make quickstart   run RRO end to end on this machine: real server, real databases, real training"
 	@echo "make test         lint, types, every test, coverage"
+	@echo "make chaos        kill runs at every instant and compare what is left (20 minutes)"
 	@echo "make setup        the virtual environments alone"
 	@echo "make check        lint and types alone"
 
@@ -58,6 +59,10 @@ check: $(VENV)/.ready
 
 test: setup check $(OPENAI_2)/.ready
 	$(VENV)/bin/pytest --cov --cov-report=term
+
+chaos: $(VENV)/.ready
+	$(VENV)/bin/python -m tests.chaos
+	$(VENV)/bin/pytest -q tests/chaos
 
 clean:
 	rm -rf $(VENV) $(SGLANG_VENV) $(GATEWAYS_VENV) $(OPENAI_2) .mypy_cache .ruff_cache .pytest_cache

@@ -47,6 +47,9 @@ from servers.settings import ServerSettings
 from servers.sglang import SGLangServers
 
 PAUSE_BAR_S = 0.3
+NEW_VERSION_S = 120.0
+"""By when a reply of the new weights must have come, or the reload did not work."""
+
 AFTER_S = 2.0
 """How long after a reload its pause is still looked for: the first batch prefills every prompt again."""
 
@@ -120,6 +123,7 @@ class Samplers:
     lost: int = 0
     mixed: int = 0
     versions: set[str] = field(default_factory=set)
+    news: asyncio.Event = field(default_factory=asyncio.Event)
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,6 +195,7 @@ async def sampling(fleet: Fleet, count: int, seed: int) -> AsyncGenerator[Sample
             seen.finished += 1
             seen.mixed += len(completion.weight_versions) > 1
             seen.versions.update(completion.weight_versions)
+            seen.news.set()
 
     tasks = [asyncio.create_task(sample(number)) for number in range(count)]
     try:
@@ -243,8 +248,11 @@ async def reloaded(
     seen.versions.clear()
     await asyncio.sleep(AFTER_S)
     end = time.perf_counter()
-    if report.weight_version not in seen.versions:
-        raise ServerError(f"nothing came back from version {report.weight_version}", url=fleet.urls[0])
+    # The first reply that the new weights made may take longer than the window: what was cut goes on first.
+    async with asyncio.timeout(NEW_VERSION_S):
+        while report.weight_version not in seen.versions:
+            await seen.news.wait()
+            seen.news.clear()
     gap, tokens = gap_and_tokens(carrier.tokens, begin, end)
     return Window(
         mode,
