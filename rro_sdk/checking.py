@@ -57,7 +57,8 @@ def check(run_dir: Path) -> Check:
             begun = set(journal.digests()) | set(records)
             aside = journal.states().set_aside
             replies = journal.replies()
-            for task_id, steps in records.items():
+            for task_id in sorted({*records, *ended}):
+                steps = records.get(task_id, {})
                 problems += _steps(task_id, steps, ended.get(task_id))
                 problems += _outcomes(journal, task_id, steps)
         except JournalError as error:

@@ -308,7 +308,8 @@ class Journal:
         """What became of the run's tasks so far."""
         finished: set[str] = set()
         failed: dict[str, TaskFailed] = {}
-        for (body,) in self._read("SELECT body FROM event WHERE kind IN ('TaskEnd', 'TaskFailed')"):
+        which = "WHERE kind IN ('TaskEnd', 'TaskFailed')" if self._version > 1 else ""
+        for (body,) in self._read(f"SELECT body FROM event {which}"):
             event = _decoder.decode(body)
             if isinstance(event, TaskEnd):
                 finished.add(event.task_id)

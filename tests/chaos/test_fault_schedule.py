@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 
 import msgspec
 
@@ -17,6 +18,7 @@ from rro_sdk.sampler import Sampler
 from rro_sdk.types import Discarded, PreferencePair, StepRecord, TaskFailed
 from servers.fake import FakeSettings, Fault, Timed
 from servers.simulated import PROFILES, SimulatedFleet, VirtualLoop
+from tests.checkpoints import write_checkpoint
 
 DEADLINE_S = 20.0
 PLAIN = FakeSettings(reply=reply, latency=PROFILES["h100-gemma2-2b"].latency, max_running_requests=16)
@@ -40,7 +42,7 @@ class Timekeeper(SimulatedTransport):
 
 
 def explore(
-    count: int, *settings: FakeSettings, update: str | None = None
+    count: int, *settings: FakeSettings, update: Path | None = None
 ) -> tuple[dict[str, PreferencePair], float, float, int]:
     """Pairs, virtual seconds in all and of the longest request, and steps that were thrown away."""
 
@@ -48,7 +50,7 @@ def explore(
         simulated = SimulatedFleet(list(settings))
         carrier = Timekeeper(simulated)
         if update is not None:
-            body = msgspec.json.encode({"model_path": "fake", "weight_version": update})
+            body = msgspec.json.encode({"model_path": str(update), "weight_version": "v1"})
             for url in simulated.urls:
                 await carrier.request("POST", url, "/update_weights_from_disk", body, 60.0)
         limits = FleetSettings(
@@ -106,11 +108,12 @@ def test_a_run_of_200_tasks_survives_every_fault_of_its_servers() -> None:
     assert longest_s <= DEADLINE_S + 0.001, "nothing was outstanding beyond its deadline"
 
 
-def test_replies_of_other_weights_are_not_mixed_into_a_step() -> None:
+def test_replies_of_other_weights_are_not_mixed_into_a_step(tmp_path: Path) -> None:
     # A server that has been updated says once that it has not; it is left out until it says otherwise.
     stale = replace(PLAIN, faults={150: Fault("stale_version"), 400: Fault("stale_version")})
-    calm, _, _, none = explore(60, *[PLAIN] * 4, update="v1")
-    stormy, _, _, discarded = explore(60, stale, PLAIN, PLAIN, PLAIN, update="v1")
+    model = write_checkpoint(tmp_path / "model")
+    calm, _, _, none = explore(60, *[PLAIN] * 4, update=model)
+    stormy, _, _, discarded = explore(60, stale, PLAIN, PLAIN, PLAIN, update=model)
     assert (none, {pair.weight_version for pair in calm.values()}) == (0, {"v1"})
     assert discarded > 0
     assert stormy == calm
