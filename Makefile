@@ -62,7 +62,7 @@ test: setup check $(OPENAI_2)/.ready
 
 chaos: $(VENV)/.ready
 	$(VENV)/bin/python -m tests.chaos
-	$(VENV)/bin/pytest -q tests/chaos
+	RRO_CHAOS=full $(VENV)/bin/pytest -q -s tests/chaos
 
 clean:
 	rm -rf $(VENV) $(SGLANG_VENV) $(GATEWAYS_VENV) $(OPENAI_2) .mypy_cache .ruff_cache .pytest_cache

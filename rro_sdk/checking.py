@@ -93,7 +93,8 @@ def _outcomes(journal: Journal, task_id: str, steps: dict[int, StepRecord]) -> l
             if candidate.estimate.terminal or candidate.duplicate_of is not None:
                 continue
             for rollout, outcome in enumerate(candidate.estimate.outcomes):
-                if ends.get((record.attempt, step, candidate.index, rollout)) != outcome:
+                recorded = ends.get((record.attempt, step, candidate.index, rollout))
+                if recorded != outcome and not (recorded is None and journal.recovered):
                     name = (
                         "its own action"
                         if candidate.index == PREFIX_ACTION
@@ -123,7 +124,8 @@ def _export(path: Path, rows: list[bytes]) -> list[str]:
 def recover(run_dir: Path, into: Path) -> dict[str, int]:
     """Save what can be read of a damaged journal into a new folder.
 
-    Each table is read from both ends up to the damage.
+    Each table is read from both ends up to the damage. A task whose decided steps have a gap goes on from
+    the gap: its later steps are decided again, from the replies that were saved, and `rro check` lists it.
 
     Returns:
         Rows that were saved, by table.
@@ -135,6 +137,8 @@ def recover(run_dir: Path, into: Path) -> dict[str, int]:
     with Journal.open(run_dir) as damaged:
         fresh = Journal.create(into, damaged.header())
         try:
-            return {table: fresh.take_from(damaged, table) for table in schema.TABLES}
+            saved = {table: fresh.take_from(damaged, table) for table in schema.TABLES}
+            fresh.reopen_gaps()
         finally:
             fresh.close()
+    return saved

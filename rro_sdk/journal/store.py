@@ -7,6 +7,7 @@ lose the last moments, never the file. One process writes at a time (`lock.py`);
 
 from __future__ import annotations
 
+import itertools
 import sqlite3
 import time
 from collections.abc import Iterable, Iterator, Sequence
@@ -381,6 +382,33 @@ class Journal:
         marks = ", ".join("?" * len(columns))
         self.write([(f"INSERT INTO {table} VALUES ({marks})", row) for _, row in sorted(rows.items())])
         return len(rows)
+
+    def reopen_gaps(self) -> None:
+        """After a recovery: take back what follows a lost step, and the end of a task that lost one."""
+        rows: list[Row] = [("INSERT OR REPLACE INTO header VALUES ('recovered', ?)", (b"true",))]
+        steps: dict[str, set[int]] = {}
+        ends: dict[str, int] = {}
+        for event in self.events():
+            if isinstance(event, StepRecord):
+                steps.setdefault(event.task_id, set()).add(event.step)
+            elif isinstance(event, TaskEnd):
+                ends[event.task_id] = event.steps
+        for task_id in {*steps, *ends}:
+            known = steps.get(task_id, set())
+            whole = next(number for number in itertools.count(1) if number not in known) - 1
+            if whole < max(known, default=0) or ends.get(task_id, whole) != whole:
+                rows.append(("DELETE FROM event WHERE task_id = ? AND kind = 'TaskEnd'", (task_id,)))
+            rows += [
+                ("DELETE FROM event WHERE task_id = ? AND once = ?", (task_id, f"StepRecord/{number}"))
+                for number in known
+                if number > whole
+            ]
+        self.write(rows)
+
+    @property
+    def recovered(self) -> bool:
+        """Whether this is what could be saved of another journal."""
+        return any(True for _ in self._read("SELECT 1 FROM header WHERE key = 'recovered'"))
 
     def duration_s(self) -> float:
         """Seconds from the first event to the last."""

@@ -8,21 +8,21 @@ import shutil
 import signal
 import sys
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from rro_sdk.checking import check
-from rro_sdk.draws import DrawKey
 from rro_sdk.journal import Journal, never_began
+from rro_sdk.recording import Place, place
 from servers.fake import FakeServer, FakeSettings, Latency
-from tests.chaos.child import CONCURRENCY, POINTS, reply, tasks
+from tests.chaos.child import POINTS, reply, tasks
 
 CHILD_LIMIT_S = 120.0
 
 
 @dataclass
 class Report:
-    """What a series of kills came to. Requests are those of the fake server, by the seed that names them."""
+    """What a series of kills came to. A request is in flight until its reply is recorded."""
 
     kills: Counter[str] = field(default_factory=Counter)
     runs: int = 0
@@ -48,6 +48,7 @@ class Chaos:
         self._random = random.Random(seed)
         self._asked: list[int] = []
         self._expected = b""
+        self._whole: dict[int, tuple[str, Place]] = {}
 
         def noted(messages: object, drawn: int | None, index: int) -> str:
             self._asked.append(drawn or 0)
@@ -62,8 +63,8 @@ class Chaos:
         assert await self._child(self._folder / "whole") == 0
         self._expected = (self._folder / "whole" / "pairs.jsonl").read_bytes()
         assert self._expected, "a run without pairs shows nothing"
-        self._whole = set(self._asked)
-        assert len(self._whole) == len(self._asked), "left in peace, nothing is asked twice"
+        self._whole = self._recorded(self._folder / "whole")
+        assert sorted(self._whole) == sorted(self._asked), "left in peace, nothing is asked twice"
         return self
 
     async def __aexit__(self, *error: object) -> None:
@@ -85,10 +86,12 @@ class Chaos:
                 break
             assert ended == -signal.SIGKILL, f"the child ended with {ended}"
             self.report.kills[point] += 1
-            now = self._recorded(run)
+            now = set(self._recorded(run))
             assert recorded <= now, "what was recorded stays"
             cut = set(self._asked) - now
-            assert len(cut) <= CONCURRENCY, "more than what was in flight is lost"
+            assert len({self._whole[seed] for seed in cut}) == len(cut), (
+                "a rollout lost more than one request"
+            )
             self.report.in_flight += len(cut)
             self.report.most_in_flight = max(self.report.most_in_flight, len(cut))
             lost, recorded = (lost | cut) - now, now
@@ -118,14 +121,15 @@ class Chaos:
         most = {"instant": len(self._whole), "rename.before": 1, "rename.after": 1}.get(kind, 60)
         return kind, self._random.randint(1, most)
 
-    def _recorded(self, run: Path) -> set[int]:
+    def _recorded(self, run: Path) -> dict[int, tuple[str, Place]]:
+        """The rollout, or candidate, of every recorded reply, by its seed."""
         if never_began(run):
-            return set()
-        found = set()
+            return {}
+        found = {}
         with Journal.open(run) as journal:
             for task in tasks(self._count):
                 for key, _ in journal.turns_of(task.id):
-                    found.add(DrawKey(0, task.id, key.step, key.candidate, key.rollout, key.turn).seed())
+                    found[replace(key, attempt=0).seed()] = (task.id, place(key))
         return found
 
     async def _child(self, run: Path, point: str = "", count: int = 0) -> int:
