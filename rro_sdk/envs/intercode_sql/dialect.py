@@ -7,12 +7,12 @@ SQLite takes an unknown name in double quotes for a string.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import Any
 
 from sqlglot import exp
 from sqlglot.dialects.sqlite import SQLite
+from sqlglot.errors import ErrorLevel
 from sqlglot.generator import Generator
-from sqlglot.generators.sqlite import SQLiteGenerator
 
 Writer = Callable[[Any, Any], str]
 """Writes a node, given the generator."""
@@ -90,69 +90,74 @@ def _length(self: Generator, node: exp.Length) -> str:
     return f"LENGTH(CAST({inner} AS BLOB))" if node.args.get("binary") else f"LENGTH({inner})"
 
 
-class Target(SQLite):
-    """The dialect to write."""
+_WRITERS: dict[type[exp.Expr], Writer] = {
+    **{
+        kind: _part(name)
+        for kind, name in (
+            (exp.Year, "YEAR"),
+            (exp.Month, "MONTH"),
+            (exp.Day, "DAY"),
+            (exp.DayOfMonth, "DAY"),
+            (exp.DayOfWeek, "DAYOFWEEK"),
+            (exp.DayOfYear, "DAYOFYEAR"),
+            (exp.Dayname, "DAYNAME"),
+            (exp.Monthname, "MONTHNAME"),
+            (exp.Quarter, "QUARTER"),
+            (exp.Week, "WEEK"),
+            (exp.Hour, "HOUR"),
+            (exp.Minute, "MINUTE"),
+            (exp.Second, "SECOND"),
+            (exp.TsOrDsToDate, "MYSQL_DATE"),
+            (exp.Date, "MYSQL_DATE"),
+            (exp.TsOrDsToTimestamp, "MYSQL_DATETIME"),
+        )
+    },
+    exp.Cast: _cast,
+    exp.Count: _count,
+    exp.CurrentDate: lambda self, node: "MYSQL_TODAY()",
+    exp.CurrentTimestamp: lambda self, node: "MYSQL_NOW()",
+    exp.DateAdd: _shift,
+    exp.DateSub: _shift,
+    exp.DateDiff: lambda self, node: self.func("DATEDIFF", _bare(node.this), _bare(node.expression)),
+    exp.Extract: lambda self, node: self.func(node.this.name.upper(), _bare(node.expression)),
+    exp.GroupConcat: _group_concat,
+    exp.Left: lambda self, node: self.func("SUBSTR", node.this, exp.Literal.number(1), node.expression),
+    exp.Length: _length,
+    exp.Like: _like,
+    exp.NumberToStr: lambda self, node: self.func("MYSQL_FORMAT", node.this, node.args.get("format")),
+    exp.Rand: lambda self, node: "RAND()",
+    exp.RegexpLike: lambda self, node: self.func("REGEXP", node.expression, node.this),
+    exp.Right: lambda self, node: self.func("MYSQL_RIGHT", node.this, node.expression),
+    # MySQL's STDDEV and VARIANCE are those of the population; sqlglot's Variance is VAR_SAMP.
+    exp.Stddev: lambda self, node: self.func("STDDEV_POP", node.this),
+    exp.StddevPop: lambda self, node: self.func("STDDEV_POP", node.this),
+    exp.StddevSamp: lambda self, node: self.func("STDDEV_SAMP", node.this),
+    exp.Variance: lambda self, node: self.func("VAR_SAMP", node.this),
+    exp.VariancePop: lambda self, node: self.func("VAR_POP", node.this),
+    exp.StrToDate: lambda self, node: self.func("STR_TO_DATE", node.this, node.args.get("format")),
+    exp.TimeToStr: lambda self, node: self.func("DATE_FORMAT", _bare(node.this), node.args.get("format")),
+    exp.TimestampDiff: lambda self, node: self.func(
+        "TIMESTAMPDIFF", exp.Literal.string(node.unit.name), _bare(node.expression), _bare(node.this)
+    ),
+    exp.Trunc: lambda self, node: self.func("MYSQL_TRUNCATE", node.this, node.args.get("decimals")),
+    exp.Xor: lambda self, node: (
+        f"(({self.sql(node, 'this')}) <> 0) <> (({self.sql(node, 'expression')}) <> 0)"
+    ),
+}
+
+
+class _Target(SQLite):
+    """SQLite with names in backticks."""
 
     class Tokenizer(SQLite.Tokenizer):
         IDENTIFIERS = ["`"]  # noqa: RUF012 - sqlglot's way of declaring it
 
-    class Generator(SQLiteGenerator):
-        TRANSFORMS: ClassVar[dict[type[exp.Expr], Writer]] = {
-            **SQLiteGenerator.TRANSFORMS,
-            **{
-                kind: _part(name)
-                for kind, name in (
-                    (exp.Year, "YEAR"),
-                    (exp.Month, "MONTH"),
-                    (exp.Day, "DAY"),
-                    (exp.DayOfMonth, "DAY"),
-                    (exp.DayOfWeek, "DAYOFWEEK"),
-                    (exp.DayOfYear, "DAYOFYEAR"),
-                    (exp.Dayname, "DAYNAME"),
-                    (exp.Monthname, "MONTHNAME"),
-                    (exp.Quarter, "QUARTER"),
-                    (exp.Week, "WEEK"),
-                    (exp.Hour, "HOUR"),
-                    (exp.Minute, "MINUTE"),
-                    (exp.Second, "SECOND"),
-                    (exp.TsOrDsToDate, "MYSQL_DATE"),
-                    (exp.Date, "MYSQL_DATE"),
-                    (exp.TsOrDsToTimestamp, "MYSQL_DATETIME"),
-                )
-            },
-            exp.Cast: _cast,
-            exp.Count: _count,
-            exp.CurrentDate: lambda self, node: "MYSQL_TODAY()",
-            exp.CurrentTimestamp: lambda self, node: "MYSQL_NOW()",
-            exp.DateAdd: _shift,
-            exp.DateSub: _shift,
-            exp.DateDiff: lambda self, node: self.func("DATEDIFF", _bare(node.this), _bare(node.expression)),
-            exp.Extract: lambda self, node: self.func(node.this.name.upper(), _bare(node.expression)),
-            exp.GroupConcat: _group_concat,
-            exp.Left: lambda self, node: self.func(
-                "SUBSTR", node.this, exp.Literal.number(1), node.expression
-            ),
-            exp.Length: _length,
-            exp.Like: _like,
-            exp.NumberToStr: lambda self, node: self.func("MYSQL_FORMAT", node.this, node.args.get("format")),
-            exp.Rand: lambda self, node: "RAND()",
-            exp.RegexpLike: lambda self, node: self.func("REGEXP", node.expression, node.this),
-            exp.Right: lambda self, node: self.func("MYSQL_RIGHT", node.this, node.expression),
-            # MySQL's STDDEV and VARIANCE are those of the population; sqlglot's Variance is VAR_SAMP.
-            exp.Stddev: lambda self, node: self.func("STDDEV_POP", node.this),
-            exp.StddevPop: lambda self, node: self.func("STDDEV_POP", node.this),
-            exp.StddevSamp: lambda self, node: self.func("STDDEV_SAMP", node.this),
-            exp.Variance: lambda self, node: self.func("VAR_SAMP", node.this),
-            exp.VariancePop: lambda self, node: self.func("VAR_POP", node.this),
-            exp.StrToDate: lambda self, node: self.func("STR_TO_DATE", node.this, node.args.get("format")),
-            exp.TimeToStr: lambda self, node: self.func(
-                "DATE_FORMAT", _bare(node.this), node.args.get("format")
-            ),
-            exp.TimestampDiff: lambda self, node: self.func(
-                "TIMESTAMPDIFF", exp.Literal.string(node.unit.name), _bare(node.expression), _bare(node.this)
-            ),
-            exp.Trunc: lambda self, node: self.func("MYSQL_TRUNCATE", node.this, node.args.get("decimals")),
-            exp.Xor: lambda self, node: (
-                f"(({self.sql(node, 'this')}) <> 0) <> (({self.sql(node, 'expression')}) <> 0)"
-            ),
-        }
+
+def writer() -> Generator:
+    """A generator of this SQLite. It keeps state: one for each thread.
+
+    Our writers go into the instance: sqlglot's compiled generators (`sqlglot[c]`) cannot be inherited from.
+    """
+    made = _Target().generator(identify=True, unsupported_level=ErrorLevel.IGNORE, comments=False)
+    made._dispatch = {**made._dispatch, **_WRITERS}
+    return made

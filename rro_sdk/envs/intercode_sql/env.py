@@ -18,17 +18,21 @@ from rro_sdk.envs.intercode_sql.backends import StatementRunner, address, open_r
 from rro_sdk.envs.intercode_sql.catalog import Database
 from rro_sdk.envs.intercode_sql.library import Library, open_library
 from rro_sdk.envs.intercode_sql.metadata import Failure, Rows
-from rro_sdk.envs.intercode_sql.mysql_errors import PREFIX
+from rro_sdk.envs.intercode_sql.mysql_errors import INTERRUPTED, PREFIX
 from rro_sdk.envs.intercode_sql.protocol import PRESETS, Preset
 from rro_sdk.envs.intercode_sql.reward import clip, score
-from rro_sdk.envs.intercode_sql.runner import DEFAULT_LIMITS
+from rro_sdk.envs.intercode_sql.runner import DEFAULT_LIMITS, Runner
 from rro_sdk.envs.intercode_sql.sandbox import Limits
 from rro_sdk.errors import ConfigError, DataError, EnvironmentFault
 from rro_sdk.types import Observation, Task
 
 T = TypeVar("T")
 ANSWER_CACHE_CHARACTERS = 16_000_000
-"""Text kept so that a statement that rollouts repeat is run once."""
+"""Printed results kept, so that a statement that rollouts repeat is run once."""
+
+QUICK = Limits(seconds=0.02, steps=50_000, rows=300, result_bytes=30_000)
+"""What is tried on the event loop: nearly all statements take less than handing them to a thread does.
+The others are begun again in a thread, under their own limits."""
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
@@ -79,21 +83,27 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Answer(msgspec.Struct, frozen=True):
-    """What a statement gave: the observation, and the reward in [-1, 1] that submitting it would bring."""
+    """What a statement gave: the observation, and the rows that submitting it would be scored by.
+
+    `rows` is None where there are none: an error, `USE`, no statement yet. `size` is that of all of it
+    printed.
+    """
 
     text: str
-    reward: float
+    rows: tuple[tuple[object, ...], ...] | None = None
+    size: int = 0
 
 
-NO_ANSWER = Answer("", 0.0)
+NO_ANSWER = Answer("")
 """The state of an episode before its first statement."""
 
 
 class InterCodeSQL(Environment):
     """InterCode-SQL. The first use builds the databases (about a second); see `library`.
 
-    Statements run in a small pool of threads, since one can take as long as its limits allow. A
-    statement that was run before on the same task is answered from memory, on the event loop.
+    A statement that was run before on the same database is answered from memory, and one that takes a few
+    milliseconds is run where it is asked; the others run in a small pool of threads, since one can take as
+    long as its limits allow.
 
     Args:
         settings: how it behaves; keyword arguments of `Settings` may be given in its place.
@@ -143,6 +153,7 @@ class InterCodeSQL(Environment):
         self._local = threading.local()
         self._runners: list[StatementRunner] = []
         self._golds: dict[tuple[str, str], tuple[tuple[object, ...], ...]] = {}
+        self._quick = Runner(self.library, QUICK) if self.settings.backend == "sqlite" else None
         self._answers = _AnswerCache(ANSWER_CACHE_CHARACTERS)
         self._running: set[threading.Event] = set()
         self._closed = False
@@ -176,15 +187,29 @@ class InterCodeSQL(Environment):
         await asyncio.to_thread(self._pool.shutdown, wait=True)
         while self._runners:
             self._runners.pop().close()
+        if self._quick is not None:
+            self._quick.close()
 
-    async def answer(self, task: Task, database: Database, statement: str) -> Answer:
+    async def answer(self, database: Database, statement: str) -> Answer:
         """Run one statement of an episode, or remember what it gave."""
-        key = (database.name, str(task.data["gold"]), statement)
+        if self._closed:
+            raise EnvironmentFault("the InterCodeSQL environment is closed")
+        key = (database.name, statement)
         known = self._answers.get(key)
         if known is None:
-            known = await self._in_pool(lambda cancelled: self._run(key, cancelled))
+            result = self._quick.run(*key) if self._quick is not None else None
+            await asyncio.sleep(0)  # others' turn, before the next statement
+            if result is None or _interrupted(result):
+                result = await self._in_pool(lambda cancelled: self._runner().run(*key, cancelled))
+            text = printed(result)
+            rows = result.rows if isinstance(result, Rows) else None
+            known = Answer(self.protocol.shown(text), rows, len(text))
             self._answers.put(key, known)
         return known
+
+    def reward(self, task: Task, database: Database, answer: Answer) -> float:
+        """What submitting that answer brings, in [-1, 1]."""
+        return score(answer.rows, self._golds[database.name, str(task.data["gold"])])
 
     async def _in_pool(self, work: Callable[[threading.Event], T]) -> T:
         """Run blocking work in the pool; when the caller is cancelled, its statement is ended too."""
@@ -207,13 +232,6 @@ class InterCodeSQL(Environment):
         if not isinstance(result, Rows):
             raise DataError(f"task {task.id!r}: its gold statement fails: {result.message}")
         self._golds[database.name, gold] = result.rows or ()
-
-    def _run(self, key: tuple[str, str, str], cancelled: threading.Event) -> Answer:
-        name, gold, statement = key
-        result = self._runner().run(name, statement, cancelled)
-        text = printed(result)
-        reward = score(result.rows, self._golds[name, gold]) if isinstance(result, Rows) else 0.0
-        return Answer(self.protocol.shown(text), reward)
 
     def _runner(self) -> StatementRunner:
         """This thread's runner: connections are not shared between threads."""
@@ -247,20 +265,23 @@ class SQLEpisode(Episode):
         if isinstance(asked, commands.Statement):
             if (help_text := self._env.protocol.refuses(asked.text)) is not None:
                 return Observation(help_text)
-            self._last = await self._env.answer(self._task, self._database, asked.text)
+            self._last = await self._env.answer(self._database, asked.text)
             return Observation(self._last.text)
         self._ended = True
-        raw = self._last.reward if isinstance(asked, commands.Submit) else 0.0
+        raw = self._reward() if isinstance(asked, commands.Submit) else 0.0
         text = "Submitted." if isinstance(asked, commands.Submit) else "Skipped."
         return Observation(text, done=True, outcome=clip(raw), raw=raw)
 
     def limit_outcome(self) -> float:
-        return clip(self._last.reward) if self._env.protocol.limit_scores else 0.0
+        return clip(self._reward()) if self._env.protocol.limit_scores else 0.0
 
     async def fork(self) -> SQLEpisode:
         twin = SQLEpisode(self._env, self._task, self._database, self._last)
         twin._ended = self._ended
         return twin
+
+    def _reward(self) -> float:
+        return self._env.reward(self._task, self._database, self._last)
 
 
 def printed(result: Rows | Failure) -> str:
@@ -270,21 +291,25 @@ def printed(result: Rows | Failure) -> str:
     return PREFIX + result.message
 
 
+def _interrupted(result: Rows | Failure) -> bool:
+    return isinstance(result, Failure) and result.message.startswith(INTERRUPTED)
+
+
 class _AnswerCache:
     """Answers by key, the least recently used thrown out when their text exceeds `limit` characters."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
         self._size = 0
-        self._held: OrderedDict[tuple[str, str, str], Answer] = OrderedDict()
+        self._held: OrderedDict[tuple[str, str], Answer] = OrderedDict()
 
-    def get(self, key: tuple[str, str, str]) -> Answer | None:
+    def get(self, key: tuple[str, str]) -> Answer | None:
         answer = self._held.get(key)
         if answer is not None:
             self._held.move_to_end(key)
         return answer
 
-    def put(self, key: tuple[str, str, str], answer: Answer) -> None:
+    def put(self, key: tuple[str, str], answer: Answer) -> None:
         if key in self._held:
             return
         self._held[key] = answer
@@ -294,9 +319,9 @@ class _AnswerCache:
             self._size -= _weight(old, dropped)
 
 
-def _weight(key: tuple[str, str, str], answer: Answer) -> int:
+def _weight(key: tuple[str, str], answer: Answer) -> int:
     """Characters of an entry, with a round sum for its objects."""
-    return len(key[2]) + len(answer.text) + 200
+    return len(key[1]) + len(answer.text) + answer.size + 200
 
 
 def _instructions(show_schema: bool) -> str:

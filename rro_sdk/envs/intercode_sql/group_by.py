@@ -12,27 +12,33 @@ from collections.abc import Iterable, Iterator
 from sqlglot import exp
 
 from rro_sdk.envs.intercode_sql.catalog import Database, Table
+from rro_sdk.envs.intercode_sql.nodes import Nodes
 
 Name = tuple[str, str]
 """A column as (alias of its source, name), lower case."""
 
 
-def refused(tree: exp.Expr, database: Database) -> str | None:
+def refused(nodes: Nodes, database: Database) -> str | None:
     """MySQL's message for the first select that breaks the rule, or None."""
-    for select in tree.find_all(exp.Select):
-        message = _Select(select, database).refused()
+    selects = [
+        select for select in nodes.of(exp.Select) if select.args.get("group") or select.args.get("order")
+    ]
+    if not selects:
+        return None
+    ctes = {cte.alias.lower() for cte in nodes.of(exp.CTE)}
+    for select in selects:
+        message = _Select(select, database, ctes).refused()
         if message is not None:
             return message
     return None
 
 
 class _Select:
-    def __init__(self, select: exp.Select, database: Database) -> None:
+    def __init__(self, select: exp.Select, database: Database, ctes: set[str]) -> None:
         self._select = select
         self._database = database
         self._sources: dict[str, Table | None] = {}
         self._certain = True
-        ctes = {cte.alias.lower() for cte in select.root().find_all(exp.CTE)}
         start = select.args.get("from_")
         joins = select.args.get("joins") or []
         for source in [*([start.this] if start is not None else []), *(join.this for join in joins)]:
@@ -53,7 +59,7 @@ class _Select:
         if not self._certain or any(group.args.get(each) for each in ("rollup", "cube", "grouping_sets")):
             return None
         grouped = [self._meant(each) for each in group.expressions]
-        written = {_text(each) for each in grouped}
+        written = set(grouped)
         determined = self._closure(
             name for each in grouped if isinstance(each, exp.Column) and (name := self._name(each))
         )
@@ -67,7 +73,7 @@ class _Select:
                 for place, each in enumerate(order.expressions, 1)
             ]
         for clause, place, each in listed:
-            if _text(each) in written:
+            if each in written:
                 continue
             for column in _outside_aggregates(each, written):
                 name = self._name(column)
@@ -110,11 +116,11 @@ class _Select:
         listed = [each.unalias() for each in self._select.expressions]
         if any(isinstance(each, exp.Star) or each.find(exp.Star) for each in listed):
             return None
-        written = {_text(each) for each in listed}
+        written = set(listed)
         shown = {name for each in listed if isinstance(each, exp.Column) and (name := self._name(each))}
         for place, each in enumerate(order.expressions, 1):
             meant = self._meant(each.this)
-            if _text(meant) in written:
+            if meant in written:
                 continue
             for column in _outside_aggregates(meant, written):
                 name = self._name(column)
@@ -242,10 +248,10 @@ def _has_aggregate(expressions: Iterable[exp.Expr]) -> bool:
     )
 
 
-def _outside_aggregates(tree: exp.Expr, written: set[str]) -> Iterator[exp.Column]:
+def _outside_aggregates(tree: exp.Expr, written: set[exp.Expr]) -> Iterator[exp.Column]:
     """Columns that are in no aggregate, no nested query and no expression that is itself grouped by."""
     for node in _walk(
-        tree, stop=lambda each: isinstance(each, exp.AggFunc | exp.AnyValue) or _text(each) in written
+        tree, stop=lambda each: isinstance(each, exp.AggFunc | exp.AnyValue) or each in written
     ):
         if isinstance(node, exp.Column) and not isinstance(node.this, exp.Star):
             yield node
@@ -259,8 +265,3 @@ def _walk(tree: exp.Expr, stop: object = None) -> Iterator[exp.Expr]:
             continue
         yield node
         stack.extend(node.iter_expressions())
-
-
-def _text(node: exp.Expr) -> str:
-    """An expression as comparable text, without case."""
-    return node.sql("mysql").lower()

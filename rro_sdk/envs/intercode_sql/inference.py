@@ -108,13 +108,15 @@ class Typer:
         joins = tree.args.get("joins") or []
         for source in [*([start.this] if start is not None else []), *(join.this for join in joins)]:
             self._add_source(source, scope, ctes)
+        own = list(_own_nodes(tree, skip=(start, *(join.this for join in joins))))
         # Inner queries first: what they give is a type of the outer expressions.
         inner: dict[int, Shape] = {}
-        for nested in _queries_below(tree, skip=(start, *(join.this for join in joins))):
-            inner[id(nested)] = self.query(nested, scope, ctes)
+        for nested in own:
+            if nested is not tree and isinstance(nested, exp.Query):
+                inner[id(nested)] = self.query(nested, scope, ctes)
         _fix_groups(tree, scope)
         reader = _Reader(scope, inner)
-        for node in _own_nodes(tree, skip=(start, *(join.this for join in joins))):
+        for node in own:
             _adapt(node, reader.type_of)
         return list(self._projections(tree, scope, reader))
 
@@ -294,16 +296,7 @@ def _renamed(shape: Shape, source: exp.Expr) -> Shape:
     return [(name, kind) for name, (_, kind) in zip(names, shape, strict=True)]
 
 
-def _queries_below(tree: exp.Expr, skip: Iterable[exp.Expr | None]) -> Iterator[exp.Expr]:
-    """The queries directly inside the expressions of a SELECT: not its sources, not deeper ones."""
-    for node in _own_nodes(tree, skip, into_queries=False):
-        if node is not tree and isinstance(node, exp.Query):
-            yield node
-
-
-def _own_nodes(
-    tree: exp.Expr, skip: Iterable[exp.Expr | None], *, into_queries: bool = False
-) -> Iterator[exp.Expr]:
+def _own_nodes(tree: exp.Expr, skip: Iterable[exp.Expr | None]) -> Iterator[exp.Expr]:
     """Every node of one SELECT, without its sources, its WITH and the insides of nested queries."""
     left_out = {id(node) for node in skip if node is not None}
     clause = tree.args.get("with_") or tree.args.get("with")
@@ -318,8 +311,13 @@ def _own_nodes(
         stack.extend(child for child in node.iter_expressions() if id(child) not in left_out)
 
 
+_ADAPTED = (exp.Sum, exp.Avg, *COMPARISONS, exp.Between, exp.In)
+
+
 def _adapt(node: exp.Expr, type_of: Callable[[exp.Expr | None], SqlType | None]) -> None:
     """Make one node as MySQL means it: text against a number compares as numbers, dates add up as numbers."""
+    if not isinstance(node, _ADAPTED):
+        return
     if isinstance(node, exp.Sum | exp.Avg):
         kind = type_of(node.this)
         if kind is not None and kind.temporal:

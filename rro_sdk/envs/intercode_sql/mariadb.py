@@ -20,16 +20,17 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from sqlglot import Token, TokenType, exp
-from sqlglot.dialects.mysql import MySQL
-from sqlglot.errors import ErrorLevel, SqlglotError, TokenError
+from sqlglot.errors import SqlglotError, TokenError
 
 from rro_sdk.envs.intercode_sql import group_by, metadata, mysql_errors, refusals
-from rro_sdk.envs.intercode_sql.catalog import Database
+from rro_sdk.envs.intercode_sql.catalog import Catalog, Database
 from rro_sdk.envs.intercode_sql.library import Library
 from rro_sdk.envs.intercode_sql.mariadb_client import Address, connect, pymysql
 from rro_sdk.envs.intercode_sql.metadata import Failure, Rows
+from rro_sdk.envs.intercode_sql.nodes import Nodes
 from rro_sdk.envs.intercode_sql.runner import NEVER, NOW
 from rro_sdk.envs.intercode_sql.sandbox import Limits
+from rro_sdk.envs.intercode_sql.syntax import Syntax
 from rro_sdk.envs.intercode_sql.translate import (
     MAX_CHARACTERS,
     QUERY_STARTS,
@@ -94,6 +95,7 @@ class MariaDBRunner:
         self._address = address
         self._errors = pymysql().err
         self._cursors = pymysql().cursors
+        self._syntax = Syntax()
         self._connections: dict[str, Connection[Any]] = {}
         self._watcher = _Watcher(self._kill)
 
@@ -112,7 +114,7 @@ class MariaDBRunner:
         database = self._library.catalog.database(name)
         if database is None:
             raise DataError(f"there is no database {name!r}")
-        prepared = prepare(statement, database, self._library)
+        prepared = prepare(statement, database, self._library.catalog, self._syntax)
         if not isinstance(prepared, _Prepared):
             return prepared
         fresh = database.name not in self._connections
@@ -207,12 +209,14 @@ class MariaDBRunner:
                 cursor.execute(f"KILL QUERY {connection.thread_id()}")
 
 
-def prepare(statement: str, database: Database, library: Library) -> _Prepared | Rows | Failure:
+def prepare(
+    statement: str, database: Database, catalog: Catalog, syntax: Syntax
+) -> _Prepared | Rows | Failure:
     """What the server is asked for a statement, or the answer where it is not asked. Pure."""
     if len(statement) > MAX_CHARACTERS:
         return Failure(mysql_errors.TOO_COMPLEX)
     try:
-        tokens = first_statement(MySQL().tokenize(statement))
+        tokens = first_statement(syntax.tokens(statement))
     except TokenError:
         return Failure(mysql_errors.syntax(statement))
     if not tokens:
@@ -220,7 +224,7 @@ def prepare(statement: str, database: Database, library: Library) -> _Prepared |
     text = statement[tokens[0].start : tokens[-1].end + 1]
     start = tokens[0].text.upper().split(" ")[0]
     if start == "USE":
-        answer = metadata.answer([word(token) for token in tokens], statement, database, library.catalog)
+        answer = metadata.answer([word(token) for token in tokens], statement, database, catalog)
         return answer or Failure(mysql_errors.syntax(text))
     if start in WRITE_STARTS:
         return Failure(mysql_errors.READ_ONLY)
@@ -229,19 +233,20 @@ def prepare(statement: str, database: Database, library: Library) -> _Prepared |
     if start not in QUERY_STARTS:
         return Failure(mysql_errors.syntax(statement))
     try:
-        tree = MySQL().parser(error_level=ErrorLevel.IMMEDIATE).parse(tokens, statement)[0]
+        tree = syntax.tree(tokens, statement)
     except (SqlglotError, RecursionError):
         return _Prepared(text)  # the server's to judge
     if not isinstance(tree, exp.Query):
         return _Prepared(text)
-    if tree.find(exp.Into, exp.Lock) is not None:
+    nodes = Nodes(tree)
+    if nodes.first(exp.Into, exp.Lock) is not None:
         return Failure(mysql_errors.READ_ONLY)
-    return _Prepared(_unsorted(text, tree, tokens), _refused(tree, database))
+    return _Prepared(_unsorted(text, tree, tokens), _refused(nodes, database))
 
 
-def _refused(tree: exp.Query, database: Database) -> str | None:
-    failure = refusals.aggregates(tree, database)
-    return failure.message if failure is not None else group_by.refused(tree, database)
+def _refused(nodes: Nodes, database: Database) -> str | None:
+    failure = refusals.aggregates(nodes, database)
+    return failure.message if failure is not None else group_by.refused(nodes, database)
 
 
 def _unsorted(text: str, tree: exp.Query, tokens: list[Token]) -> str:

@@ -9,8 +9,9 @@ from sqlglot import exp
 PREFIX = "Error executing query: "
 """What InterCode puts before every message of the server."""
 
-TIMED_OUT = "Query execution was interrupted, maximum statement execution time exceeded"
-TOO_LARGE = "Query execution was interrupted, the result is larger than {limit}"
+INTERRUPTED = "Query execution was interrupted"
+TIMED_OUT = f"{INTERRUPTED}, maximum statement execution time exceeded"
+TOO_LARGE = INTERRUPTED + ", the result is larger than {limit}"
 READ_ONLY = "The MySQL server is running with the --read-only option so it cannot execute this statement"
 EMPTY = "Query was empty"
 TOO_COMPLEX = "Statement is too long or too deeply nested"

@@ -9,6 +9,7 @@ from sqlglot import Token, TokenType, exp
 from rro_sdk.envs.intercode_sql import information_schema, metadata, mysql_errors
 from rro_sdk.envs.intercode_sql.catalog import Catalog, Database
 from rro_sdk.envs.intercode_sql.metadata import Failure
+from rro_sdk.envs.intercode_sql.nodes import Nodes
 
 ROW_IDS = frozenset({"rowid", "oid", "_rowid_"})
 """SQLite's names for a row's number: no columns of MySQL's."""
@@ -36,21 +37,21 @@ def late_join(tokens: Sequence[Token]) -> Token | None:
     return None
 
 
-def refusal(tree: exp.Expr, database: Database, catalog: Catalog) -> Failure | None:
+def refusal(nodes: Nodes, database: Database, catalog: Catalog) -> Failure | None:
     """MySQL's refusal of a parsed query, or None."""
     checks: tuple[Callable[[], Failure | None], ...] = (
-        lambda: _tables(tree, database, catalog),
-        lambda: _subqueries(tree),
-        lambda: aggregates(tree, database),
-        lambda: _row_ids(tree),
+        lambda: _tables(nodes, database, catalog),
+        lambda: _subqueries(nodes),
+        lambda: aggregates(nodes, database),
+        lambda: _row_ids(nodes),
     )
     return next((failure for check in checks if (failure := check()) is not None), None)
 
 
-def _tables(tree: exp.Expr, database: Database, catalog: Catalog) -> Failure | None:
+def _tables(nodes: Nodes, database: Database, catalog: Catalog) -> Failure | None:
     """Only tables of the episode's own database, the statement's own WITH, and of information_schema."""
-    ctes = {cte.alias.lower() for cte in tree.find_all(exp.CTE)}
-    for table in tree.find_all(exp.Table):
+    ctes = {cte.alias.lower() for cte in nodes.of(exp.CTE)}
+    for table in nodes.of(exp.Table):
         name, schema = table.name.lower(), table.db.lower()
         if not isinstance(table.this, exp.Identifier):
             return Failure(mysql_errors.syntax(table.sql("mysql")))
@@ -68,23 +69,23 @@ def _tables(tree: exp.Expr, database: Database, catalog: Catalog) -> Failure | N
     return None
 
 
-def _subqueries(tree: exp.Expr) -> Failure | None:
-    for node in tree.find_all(exp.In):
+def _subqueries(nodes: Nodes) -> Failure | None:
+    for node in nodes.of(exp.In):
         inner = node.args.get("query")
         inner = inner.this if isinstance(inner, exp.Subquery) else inner
         if inner is not None and inner.args.get("limit") is not None:
             return Failure(mysql_errors.LIMIT_IN_SUBQUERY)
-    for source in tree.find_all(exp.From, exp.Join):
+    for source in nodes.of(exp.From, exp.Join):
         derived = source.this
         if isinstance(derived, exp.Subquery) and not derived.alias and isinstance(derived.this, exp.Query):
             return Failure("Every derived table must have its own alias")
-    return Failure(mysql_errors.READ_ONLY) if tree.find(exp.Into) is not None else None
+    return Failure(mysql_errors.READ_ONLY) if nodes.first(exp.Into) is not None else None
 
 
-def aggregates(tree: exp.Expr, database: Database) -> Failure | None:
+def aggregates(nodes: Nodes, database: Database) -> Failure | None:
     """MySQL 8 refuses `SELECT MAX(a), b FROM t`: an aggregate beside a bare column, without GROUP BY."""
     known = {column.name.lower() for table in database.tables for column in table.columns}
-    for select in tree.find_all(exp.Select):
+    for select in nodes.of(exp.Select):
         expressions = [each.unalias() for each in select.expressions]
         if select.args.get("group") is not None:
             continue
@@ -102,8 +103,8 @@ def aggregates(tree: exp.Expr, database: Database) -> Failure | None:
     return None
 
 
-def _row_ids(tree: exp.Expr) -> Failure | None:
-    for column in tree.find_all(exp.Column):
+def _row_ids(nodes: Nodes) -> Failure | None:
+    for column in nodes.of(exp.Column):
         if column.name.lower() in ROW_IDS:
             return Failure(f"Unknown column '{column.sql('mysql')}' in 'field list'")
     return None

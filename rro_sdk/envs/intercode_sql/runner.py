@@ -10,6 +10,7 @@ from typing import Self
 from rro_sdk.envs.intercode_sql.library import Library
 from rro_sdk.envs.intercode_sql.metadata import Failure, Rows
 from rro_sdk.envs.intercode_sql.sandbox import Connection, Limits
+from rro_sdk.envs.intercode_sql.syntax import Syntax
 from rro_sdk.envs.intercode_sql.translate import Query, translate
 from rro_sdk.errors import DataError
 
@@ -29,6 +30,7 @@ class Runner:
     def __init__(self, library: Library, limits: Limits = DEFAULT_LIMITS) -> None:
         self._library = library
         self._limits = limits
+        self._syntax = Syntax()
         self._connections: dict[str, Connection] = {}
 
     def run(self, name: str, statement: str, cancelled: threading.Event = NEVER) -> Rows | Failure:
@@ -46,7 +48,7 @@ class Runner:
         database = self._library.catalog.database(name)
         if database is None:
             raise DataError(f"there is no database {name!r}; the first known one is {self._first()!r}")
-        query = translate(statement, database, self._library.catalog)
+        query = translate(statement, database, self._library.catalog, self._syntax)
         if not isinstance(query, Query):
             return query
         connection = self._connections.get(database.name)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import datetime
 from collections.abc import Sequence
 from decimal import ROUND_HALF_UP, Context, Decimal, InvalidOperation
+from functools import lru_cache
 from typing import Literal
 
 import msgspec
@@ -51,6 +52,7 @@ def decimal(scale: int) -> SqlType:
     return SqlType("decimal", min(scale, MAX_SCALE))
 
 
+@lru_cache(maxsize=1_000)
 def column_type(mysql_type: str) -> SqlType:
     """The type of a column declared as `mysql_type`, such as `decimal(19,4)`."""
     name, _, rest = mysql_type.partition("(")

@@ -6,15 +6,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sqlglot import Token, TokenType, exp
-from sqlglot.dialects.mysql import MySQL
-from sqlglot.errors import ErrorLevel, ParseError, SqlglotError, TokenError
+from sqlglot.errors import ParseError, SqlglotError, TokenError
 
 from rro_sdk.envs.intercode_sql import group_by, information_schema, metadata, mysql_errors, refusals
 from rro_sdk.envs.intercode_sql.catalog import Catalog, Database
-from rro_sdk.envs.intercode_sql.dialect import Target
 from rro_sdk.envs.intercode_sql.inference import Typer
 from rro_sdk.envs.intercode_sql.metadata import Failure, Rows, Word
+from rro_sdk.envs.intercode_sql.nodes import Nodes
 from rro_sdk.envs.intercode_sql.sqltypes import SqlType
+from rro_sdk.envs.intercode_sql.syntax import Syntax
 
 MAX_CHARACTERS = 10_000
 MAX_TOKENS = 2_000
@@ -53,18 +53,19 @@ class Query:
     refused: str | None = None
 
 
-def translate(statement: str, database: Database, catalog: Catalog) -> Query | Rows | Failure:
+def translate(statement: str, database: Database, catalog: Catalog, syntax: Syntax) -> Query | Rows | Failure:
     """Read one MySQL statement; whatever follows its first semicolon is not read.
 
     Args:
         statement: the text, already free of NUL and lone surrogates.
         database: the database it speaks to.
         catalog: all databases, for their names.
+        syntax: the calling thread's own.
     """
     if len(statement) > MAX_CHARACTERS:
         return Failure(mysql_errors.TOO_COMPLEX)
     try:
-        tokens = first_statement(MySQL().tokenize(statement))
+        tokens = first_statement(syntax.tokens(statement))
     except TokenError:
         return Failure(mysql_errors.syntax(statement))
     if not tokens:
@@ -80,7 +81,7 @@ def translate(statement: str, database: Database, catalog: Catalog) -> Query | R
     if start not in QUERY_STARTS:
         return Failure(mysql_errors.syntax(statement))
     try:
-        return _query(tokens, statement, database, catalog)
+        return _query(tokens, statement, database, catalog, syntax)
     except ParseError as error:
         return Failure(_syntax(error, statement))
     except RecursionError:
@@ -90,32 +91,29 @@ def translate(statement: str, database: Database, catalog: Catalog) -> Query | R
         return Failure(mysql_errors.syntax(statement))
 
 
-def _query(tokens: list[Token], statement: str, database: Database, catalog: Catalog) -> Query | Failure:
-    trees = MySQL().parser(error_level=ErrorLevel.IMMEDIATE).parse(tokens, statement)
-    tree = trees[0] if len(trees) == 1 else None
+def _query(
+    tokens: list[Token], statement: str, database: Database, catalog: Catalog, syntax: Syntax
+) -> Query | Failure:
+    tree = syntax.tree(tokens, statement)
     if not isinstance(tree, exp.Query):
         return Failure(mysql_errors.syntax(statement))
     if (late := refusals.late_join(tokens)) is not None:
         return Failure(mysql_errors.syntax(statement[late.start :], late.line))
-    if (failure := refusals.refusal(tree, database, catalog)) is not None:
+    nodes = Nodes(tree)
+    if (failure := refusals.refusal(nodes, database, catalog)) is not None:
         return failure
-    refused = group_by.refused(tree, database)
-    _localise(tree, database)
-    shape = Typer(database).query(tree)
+    refused = group_by.refused(nodes, database)
+    _localise(nodes, database)
+    types = tuple(kind for _, kind in Typer(database).query(tree))
     while isinstance(tree, exp.Subquery):
         tree = tree.unnest()
-    _unwrap_operands(tree)
-    ctes = frozenset(cte.alias.lower() for cte in tree.find_all(exp.CTE))
-    return Query(_write(tree), tuple(kind for _, kind in shape), tree, _order_sql(tree), ctes, refused)
+    _unwrap_operands(nodes)
+    ctes = frozenset(cte.alias.lower() for cte in nodes.of(exp.CTE))
+    order_sql = _order_sql(tree, syntax)
+    return Query(syntax.written(tree), types, tree, order_sql, ctes, refused)
 
 
-def _write(tree: exp.Expr) -> str:
-    return Target().generate(
-        tree, copy=True, identify=True, unsupported_level=ErrorLevel.IGNORE, comments=False
-    )
-
-
-def _order_sql(tree: exp.Expr) -> str | None:
+def _order_sql(tree: exp.Expr, syntax: Syntax) -> str | None:
     """See `Query.order_sql`; only for a set operation at the top that says nothing of its order."""
     if not isinstance(tree, exp.SetOperation) or any(
         tree.args.get(key) for key in ("order", "limit", "with_")
@@ -127,8 +125,8 @@ def _order_sql(tree: exp.Expr) -> str | None:
         met = tree.copy()
         for each in met.find_all(exp.Union):
             each.set("distinct", False)
-        return _write(met)
-    return _write(tree.this)
+        return syntax.written(met)
+    return syntax.written(tree.this.copy())
 
 
 def first_statement(tokens: Sequence[Token]) -> list[Token]:
@@ -165,9 +163,9 @@ def _syntax(error: ParseError, statement: str) -> str:
     return mysql_errors.syntax(near or statement, int(details.get("line") or 1))
 
 
-def _localise(tree: exp.Expr, database: Database) -> None:
+def _localise(nodes: Nodes, database: Database) -> None:
     """Take the database's name out: a connection holds one database, and information_schema beside it."""
-    for table in tree.find_all(exp.Table):
+    for table in nodes.of(exp.Table):
         held = information_schema.table_name(table.name)
         if table.db.lower() == information_schema.NAME and held is not None:
             if not table.alias:
@@ -175,20 +173,20 @@ def _localise(tree: exp.Expr, database: Database) -> None:
             table.set("this", exp.to_identifier(held))
         table.set("db", None)
         table.set("catalog", None)
-    for select in tree.find_all(exp.Select):
+    for select in nodes.of(exp.Select):
         source = select.args.get("from_")
         if source is not None and source.this.name.lower() == refusals.DUAL and not select.args.get("joins"):
             select.set("from_", None)
-    for column in tree.find_all(exp.Column):
+    for column in nodes.of(exp.Column):
         column.set("db", None)
         column.set("catalog", None)
-    for call in list(tree.find_all(exp.CurrentSchema)):
+    for call in nodes.of(exp.CurrentSchema):
         call.replace(exp.Literal.string(database.name.lower()))
 
 
-def _unwrap_operands(tree: exp.Expr) -> None:
+def _unwrap_operands(nodes: Nodes) -> None:
     """`(SELECT ...) UNION (SELECT ...)`: SQLite takes no parentheses there."""
-    for operation in list(tree.find_all(exp.SetOperation)):
+    for operation in nodes.of(exp.SetOperation):
         for side in ("this", "expression"):
             operand = operation.args[side]
             if not isinstance(operand, exp.Subquery) or operand.alias:

@@ -244,10 +244,10 @@ async def test_closing_ends_running_statements_and_is_safe_twice(
 def test_the_answer_cache_stays_within_its_size() -> None:
     cache = _AnswerCache(1_000)
     for number in range(100):
-        cache.put(("db", "gold", str(number)), Answer("x" * 50, 0.0))
-        cache.get(("db", "gold", "0"))
-    assert cache.get(("db", "gold", "0")) is not None  # used all along
-    assert cache.get(("db", "gold", "1")) is None
+        cache.put(("db", str(number)), Answer("x" * 50))
+        cache.get(("db", "0"))
+    assert cache.get(("db", "0")) is not None  # used all along
+    assert cache.get(("db", "1")) is None
     assert len(cache._held) == 3
 
 

@@ -24,6 +24,7 @@ from rro_sdk.envs.intercode_sql.mariadb_server import Server, down, running, up
 from rro_sdk.envs.intercode_sql.metadata import Failure, Rows
 from rro_sdk.envs.intercode_sql.mysql_errors import OUT_OF_MEMORY, READ_ONLY, TIMED_OUT
 from rro_sdk.envs.intercode_sql.runner import DEFAULT_LIMITS, Runner
+from rro_sdk.envs.intercode_sql.syntax import Syntax
 from rro_sdk.errors import ConfigError, DataError, EnvironmentFault
 from rro_sdk.types import Task
 from tests.cli.test_cli import rro
@@ -90,7 +91,7 @@ def bakery(bakery_library: Library) -> Database:
 def test_the_first_statement_is_sent_as_it_is_but_for_the_order_of_groups(
     bakery: Database, bakery_library: Library, statement: str, sent: str
 ) -> None:
-    prepared = prepare(statement, bakery, bakery_library)
+    prepared = prepare(statement, bakery, bakery_library.catalog, Syntax())
     assert getattr(prepared, "text", prepared) == sent
 
 
@@ -112,13 +113,13 @@ def test_the_first_statement_is_sent_as_it_is_but_for_the_order_of_groups(
 def test_what_could_change_anything_is_not_sent(
     bakery: Database, bakery_library: Library, statement: str, words: str
 ) -> None:
-    answer = prepare(statement, bakery, bakery_library)
+    answer = prepare(statement, bakery, bakery_library.catalog, Syntax())
     assert isinstance(answer, Failure)
     assert words in answer.message
 
 
 def test_use_of_its_own_database_gives_no_rows(bakery: Database, bakery_library: Library) -> None:
-    assert prepare("USE bakery", bakery, bakery_library) == Rows(None)
+    assert prepare("USE bakery", bakery, bakery_library.catalog, Syntax()) == Rows(None)
 
 
 @pytest.mark.parametrize(

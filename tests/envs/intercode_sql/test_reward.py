@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from scipy.stats import kendalltau
 
-from rro_sdk.envs.intercode_sql.reward import clip, score
+from rro_sdk.envs.intercode_sql.reward import clip, kendall_tau, score
 
 ROWS = st.lists(st.tuples(st.integers(0, 3)), max_size=8)
 
@@ -63,6 +63,19 @@ def test_a_foreign_row_never_helps(gold: list[object], foreign: tuple[str]) -> N
 def test_equals_kendalls_tau_when_the_rows_are_the_same(order: list[int]) -> None:
     expected = kendalltau(order, range(6)).statistic
     assert score([(each,) for each in order], [(each,) for each in range(6)]) == round(expected, 2)
+
+
+@given(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 5)), min_size=2, max_size=40))
+def test_tau_is_scipys_to_the_last_bit(pairs: list[tuple[int, int]]) -> None:
+    x, y = [first for first, _ in pairs], [second for _, second in pairs]
+    assume(len(set(x)) > 1 and len(set(y)) > 1)
+    assert kendall_tau(x, y) == kendalltau(x, y).statistic
+
+
+@given(st.permutations(list(range(300))))
+@settings(max_examples=20)
+def test_tau_of_long_rankings_is_scipys(order: list[int]) -> None:
+    assert kendall_tau(order, range(300)) == kendalltau(order, range(300)).statistic
 
 
 @given(st.floats(-1, 1))

@@ -17,6 +17,7 @@ from rro_sdk.envs.intercode_sql.library import Library
 from rro_sdk.envs.intercode_sql.metadata import Failure, Rows
 from rro_sdk.envs.intercode_sql.runner import NOW, Runner
 from rro_sdk.envs.intercode_sql.sandbox import Connection, Limits
+from rro_sdk.envs.intercode_sql.syntax import Syntax
 from rro_sdk.envs.intercode_sql.translate import Query, translate
 from rro_sdk.errors import EnvironmentFault
 
@@ -162,7 +163,7 @@ def test_the_connection_itself_refuses_what_translation_would_let_through(
     """The walls do not lean on each other: raw SQLite, past the translator, gets nowhere either."""
     database = bakery_library.catalog.database("bakery")
     assert database is not None
-    harmless = translate("SELECT 1", database, bakery_library.catalog)
+    harmless = translate("SELECT 1", database, bakery_library.catalog, Syntax())
     assert isinstance(harmless, Query)
     connection = Connection(bakery_library.path(database), database, SMALL, NOW)
     try:
