@@ -81,6 +81,7 @@ def test_an_export_lies_in_the_run_s_folder_by_default(pairs_file: Path, run: Pa
     out = run / "exports" / "openrlhf"
     assert str(out / "train.jsonl") in done.stdout
     assert {path.name for path in out.iterdir()} == {"train.jsonl", "README.md"}
+    assert out.stat().st_mode & 0o005 == 0o005, "a trainer may run as another user"
     assert "drift check was skipped" in done.stderr
     assert "Not checked" in (out / "README.md").read_text()
     again = rro("export", str(run), "--to", "openrlhf")
