@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections import OrderedDict
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -33,6 +34,10 @@ ANSWER_CACHE_CHARACTERS = 16_000_000
 QUICK = Limits(seconds=0.02, steps=50_000, rows=300, result_bytes=30_000)
 """What is tried on the event loop: nearly all statements take less than handing them to a thread does.
 The others are begun again in a thread, under their own limits."""
+
+
+TURN_S = 0.002
+"""Others get a turn so often while statements are run on the event loop: a turn costs a tenth of one."""
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
@@ -157,6 +162,7 @@ class InterCodeSQL(Environment):
         self._answers = _AnswerCache(ANSWER_CACHE_CHARACTERS)
         self._running: set[threading.Event] = set()
         self._closed = False
+        self._turn_given = 0.0
 
     async def start(self, task: Task) -> SQLEpisode:
         """Begin a task. Its `data` holds `db` and `gold`.
@@ -171,8 +177,10 @@ class InterCodeSQL(Environment):
         database = self.library.catalog.database(str(task.data["db"]))
         if database is None:
             raise DataError(f"task {task.id!r}: there is no database {task.data['db']!r}")
+        if self._closed:
+            raise EnvironmentFault("the InterCodeSQL environment is closed")
         if (database.name, task.data["gold"]) not in self._golds:
-            await self._in_pool(lambda cancelled: self._learn_gold(task, database, cancelled))
+            await self._learn_gold(task, database)
         return SQLEpisode(self, task, database)
 
     def sample_commands(self, task: Task) -> tuple[str, ...]:
@@ -197,10 +205,7 @@ class InterCodeSQL(Environment):
         key = (database.name, statement)
         known = self._answers.get(key)
         if known is None:
-            result = self._quick.run(*key) if self._quick is not None else None
-            await asyncio.sleep(0)  # others' turn, before the next statement
-            if result is None or _interrupted(result):
-                result = await self._in_pool(lambda cancelled: self._runner().run(*key, cancelled))
+            result = await self._run(*key)
             text = printed(result)
             rows = result.rows if isinstance(result, Rows) else None
             known = Answer(self.protocol.shown(text), rows, len(text))
@@ -226,9 +231,21 @@ class InterCodeSQL(Environment):
             raise EnvironmentFault("the InterCodeSQL environment was closed while a statement ran")
         return result
 
-    def _learn_gold(self, task: Task, database: Database, cancelled: threading.Event) -> None:
+    async def _run(self, name: str, statement: str) -> Rows | Failure:
+        """Run a statement where it is asked, or in the pool where it takes long."""
+        if self._quick is not None:
+            result = self._quick.run(name, statement)
+            now = time.monotonic()
+            if now - self._turn_given > TURN_S:
+                self._turn_given = now
+                await asyncio.sleep(0)
+            if not _interrupted(result):
+                return result
+        return await self._in_pool(lambda cancelled: self._runner().run(name, statement, cancelled))
+
+    async def _learn_gold(self, task: Task, database: Database) -> None:
         gold = str(task.data["gold"])
-        result = self._runner().run(database.name, gold, cancelled)
+        result = await self._run(database.name, gold)
         if not isinstance(result, Rows):
             raise DataError(f"task {task.id!r}: its gold statement fails: {result.message}")
         self._golds[database.name, gold] = result.rows or ()

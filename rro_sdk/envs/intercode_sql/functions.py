@@ -45,12 +45,14 @@ class Chance:
     """RAND(): the same sequence for every statement."""
 
     def __init__(self) -> None:
-        self.restart()
+        self._random: random.Random | None = None
 
     def restart(self) -> None:
-        self._random = random.Random(0)
+        self._random = None
 
     def __call__(self, *_: Scalar) -> float:
+        if self._random is None:  # made for a statement that asks, since it takes as long as a short one
+            self._random = random.Random(0)
         return self._random.random()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from itertools import chain
 from typing import TypeVar, cast
 
@@ -21,7 +22,8 @@ class Nodes:
 
     def of(self, *kinds: type[N]) -> list[N]:
         """Those of some kinds."""
-        held = [nodes for kind, nodes in self._by_class.items() if issubclass(kind, kinds)]
+        wanted = _with_subclasses(kinds)
+        held = [nodes for kind, nodes in self._by_class.items() if kind in wanted]
         if not held:
             return []
         found = held[0] if len(held) == 1 else sorted(chain(*held), key=_place)
@@ -29,6 +31,18 @@ class Nodes:
 
     def first(self, *kinds: type[N]) -> N | None:
         return next(iter(self.of(*kinds)), None)
+
+
+@cache
+def _with_subclasses(kinds: tuple[type[exp.Expr], ...]) -> frozenset[type[exp.Expr]]:
+    found: set[type[exp.Expr]] = set()
+    left = list(kinds)
+    while left:
+        kind = left.pop()
+        if kind not in found:
+            found.add(kind)
+            left += kind.__subclasses__()
+    return frozenset(found)
 
 
 def _place(entry: tuple[int, exp.Expr]) -> int:

@@ -111,7 +111,8 @@ class Connection:
         Raises:
             EnvironmentFault: the database file cannot be read.
         """
-        stopped = self._watch(cancelled)
+        stopped: list[bool] = []
+        self._watch(cancelled, stopped)
         self._chance.restart()
         self._ctes = query.ctes
         try:
@@ -123,7 +124,7 @@ class Connection:
             met = self._fetch(query.order_sql, query)
             return Rows(_reordered(result.rows or (), met.rows or ())) if isinstance(met, Rows) else met
         except (sqlite3.Error, sqlite3.Warning) as error:
-            if stopped.is_set():
+            if stopped:
                 return Failure(mysql_errors.TIMED_OUT)
             # Errors of Python's own module, such as text that is not UTF-8, carry no code.
             if getattr(error, "sqlite_errorcode", 0) & 0xFF in _BROKEN:
@@ -139,9 +140,8 @@ class Connection:
     def close(self) -> None:
         self._sqlite.close()
 
-    def _watch(self, cancelled: threading.Event) -> threading.Event:
-        """Arm the step and time limits; the event given back is set when they end a statement."""
-        stopped = threading.Event()
+    def _watch(self, cancelled: threading.Event, stopped: list[bool]) -> None:
+        """Arm the step and time limits, which put something into `stopped` when they end a statement."""
         deadline = time.monotonic() + self._limits.seconds
         checks = self._limits.steps // _CHECK_EVERY
 
@@ -149,12 +149,11 @@ class Connection:
             nonlocal checks
             checks -= 1
             if checks < 0 or time.monotonic() > deadline or cancelled.is_set():
-                stopped.set()
+                stopped.append(True)
                 return 1
             return 0
 
         self._sqlite.set_progress_handler(look, _CHECK_EVERY)
-        return stopped
 
     def _fetch(self, sql: str, query: Query) -> Rows | Failure:
         with contextlib.closing(self._sqlite.execute(sql)) as cursor:

@@ -65,12 +65,15 @@ def translate(statement: str, database: Database, catalog: Catalog, syntax: Synt
     if len(statement) > MAX_CHARACTERS:
         return Failure(mysql_errors.TOO_COMPLEX)
     try:
-        tokens = first_statement(syntax.tokens(statement))
+        tokens = syntax.tokens(statement)
     except TokenError:
         return Failure(mysql_errors.syntax(statement))
+    # Three looks at every token, each spared where the text says that there is nothing to see.
+    if ";" in statement:
+        tokens = first_statement(tokens)
     if not tokens:
         return Failure(mysql_errors.EMPTY)
-    if len(tokens) > MAX_TOKENS or _depth(tokens) > MAX_DEPTH:
+    if len(tokens) > MAX_TOKENS or (statement.count("(") > MAX_DEPTH and _depth(tokens) > MAX_DEPTH):
         return Failure(mysql_errors.TOO_COMPLEX)
     start = tokens[0].text.upper().split(" ")[0]
     if start in metadata.STARTS:
@@ -97,7 +100,7 @@ def _query(
     tree = syntax.tree(tokens, statement)
     if not isinstance(tree, exp.Query):
         return Failure(mysql_errors.syntax(statement))
-    if (late := refusals.late_join(tokens)) is not None:
+    if "join" in statement.lower() and (late := refusals.late_join(tokens)) is not None:
         return Failure(mysql_errors.syntax(statement[late.start :], late.line))
     nodes = Nodes(tree)
     if (failure := refusals.refusal(nodes, database, catalog)) is not None:
