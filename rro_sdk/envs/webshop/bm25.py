@@ -60,8 +60,10 @@ class Index:
         coded = _coded_lengths(lengths)
         # Few pairs of a count and a coded length occur, so a code of two bytes names them all.
         pairs = (counts.astype(np.uint32) << 8) | coded[self._documents]
-        distinct, codes = np.unique(pairs, return_inverse=True)
-        self._codes: NDArray[np.unsignedinteger] = codes.astype(np.min_scalar_type(max(1, len(distinct) - 1)))
+        distinct = np.flatnonzero(np.bincount(pairs)) if len(pairs) else np.zeros(0, dtype=np.int64)
+        code_of = np.zeros(int(distinct[-1]) + 1 if len(distinct) else 1, dtype=_code_type(len(distinct)))
+        code_of[distinct] = np.arange(len(distinct))
+        self._codes: NDArray[np.unsignedinteger] = code_of[pairs]
         norms = np.float32(1) / (
             np.float32(K1) * ((np.float32(1) - np.float32(B)) + np.float32(B) * _decoded_lengths() / average)
         )
@@ -250,6 +252,11 @@ class _Builder:
         )
         self._first += len(sizes)
         self._stream, self._sizes = array("i"), array("i")
+
+
+def _code_type(count: int) -> type[np.unsignedinteger]:
+    """The smallest type that tells so many codes apart."""
+    return np.uint8 if count <= 1 << 8 else np.uint16 if count <= 1 << 16 else np.uint32
 
 
 def _coded_lengths(lengths: NDArray[np.int32]) -> NDArray[np.uint8]:
