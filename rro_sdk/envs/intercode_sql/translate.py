@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from sqlglot import Token, TokenType, exp
 from sqlglot.errors import ParseError, SqlglotError, TokenError
 
-from rro_sdk.envs.intercode_sql import group_by, information_schema, metadata, mysql_errors, refusals
+from rro_sdk.envs.intercode_sql import columns, group_by, information_schema, metadata, mysql_errors, refusals
 from rro_sdk.envs.intercode_sql.catalog import Catalog, Database
 from rro_sdk.envs.intercode_sql.inference import Typer
 from rro_sdk.envs.intercode_sql.metadata import Failure, Rows, Word
@@ -105,6 +105,8 @@ def _query(
     nodes = Nodes(tree)
     if (failure := refusals.refusal(nodes, database, catalog)) is not None:
         return failure
+    if (message := columns.unknown(nodes, database)) is not None:
+        return Failure(message)
     refused = group_by.refused(nodes, database)
     _localise(nodes, database)
     types = tuple(kind for _, kind in Typer(database).query(tree))
