@@ -29,15 +29,16 @@ def unknown(nodes: Nodes, database: Database) -> str | None:
     for each in select.expressions:
         message = _missing(each, sources, "field list")
         if message is not None:
-            return message
+            return message or None
     where = select.args.get("where")
     # What an ON misses comes first, and is the engine's to say.
     if where is None or any(join.args.get("on") is not None for join in select.args.get("joins") or ()):
         return None
-    return _missing(where, sources, "where clause")
+    return _missing(where, sources, "where clause") or None
 
 
 def _missing(tree: exp.Expr, sources: dict[str, set[str]], clause: str) -> str | None:
+    """The message for the first unknown column; empty where the engine has something to say before it."""
     for column in tree.find_all(exp.Column, bfs=False):
         if isinstance(column.this, exp.Star):
             continue
@@ -45,7 +46,7 @@ def _missing(tree: exp.Expr, sources: dict[str, set[str]], clause: str) -> str |
         held = (sources[table],) if table in sources else () if table else sources.values()
         owners = sum(name in columns for columns in held)
         if owners > 1:
-            return None  # ambiguous: the engine's to say, and before any later column
+            return ""  # ambiguous: the engine's to say, and before any later column
         if not owners:
             written = ".".join(part.name for part in column.parts)
             return f"Unknown column '{written}' in '{clause}'"
