@@ -23,6 +23,9 @@ LONGEST_TOKEN = 255
 CHUNK_CACHE = 200_000
 """Distinct words whose terms are remembered: a catalogue of a million products uses few more."""
 
+LONGEST_KEPT = 60
+"""Longer ones, such as an agent may make up, are worked out each time."""
+
 _IGNORED = r"[\p{WB=Format}\p{WB=Extend}\p{WB=ZWJ}]*"
 _LETTER = rf"[\p{{WB=ALetter}}\p{{WB=Hebrew_Letter}}]{_IGNORED}"
 _HEBREW = rf"\p{{WB=Hebrew_Letter}}{_IGNORED}(?:'{_IGNORED}|\"{_IGNORED}\p{{WB=Hebrew_Letter}}{_IGNORED})"
@@ -72,7 +75,7 @@ def terms(text: str) -> list[str]:
     found: list[str] = []
     # Nothing joins across white space, so what a word gives does not depend on its neighbours.
     for chunk in text.split():
-        found += chunk_terms(chunk)
+        found += chunk_terms(chunk) if len(chunk) <= LONGEST_KEPT else _filtered(chunk)
     return found
 
 

@@ -17,6 +17,9 @@ HITS = 50
 SEARCHES_KEPT = 50_000
 """Searches whose hits are remembered: rollouts of one task repeat them."""
 
+LONGEST_KEPT = 1_000
+"""Characters of a search that is remembered, so that what agents make up cannot fill the memory."""
+
 PRODUCTS_KEPT = 20_000
 
 RANDOM_HITS_SEED = 0
@@ -53,8 +56,8 @@ class Catalogue:
         return self._product(asin)
 
     def find(self, query: str) -> Sequence[str]:
-        """Numbers of the products that a search shows, best first; see `search`."""
-        return self._find(query)
+        """Numbers of the products that a search shows, best first; see `search`. Most are remembered."""
+        return self._find(query) if len(query) <= LONGEST_KEPT else self.search(query)
 
     def search(self, query: str) -> list[str]:
         """The search itself, not remembered.

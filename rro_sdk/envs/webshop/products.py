@@ -195,7 +195,7 @@ def read_json(path: Path, kind: type[T]) -> T:
         raise DataError(f"{path}{_place(str(error))}: {error}") from error
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         byte = _BYTE.search(str(error))
-        line = 1 + raw.count(b"\n", 0, int(byte[1]) if byte else 0)
+        line = 1 + raw.count(b"\n", 0, int(byte[1]) if byte else len(raw))
         raise DataError(f"{path}, line {line}: {error}") from error
 
 

@@ -14,7 +14,7 @@ from rro_sdk.envs.webshop.goals import (
     synthetic_goals,
 )
 from rro_sdk.envs.webshop.products import read_json
-from rro_sdk.envs.webshop.sources import DEFAULT_SIZE, load, shop_files
+from rro_sdk.envs.webshop.sources import DEFAULT_SIZE, Files, load, shop_files
 from rro_sdk.errors import ConfigError, DataError
 from rro_sdk.types import Task
 
@@ -26,7 +26,8 @@ def load_tasks(source: str | Path | None = None) -> list[Task]:
     """The goals of a source as tasks.
 
     Args:
-        source: a JSON Lines file of goals; "human" for what people wrote, in the data folder;
+        source: a JSON Lines file of goals; a product file (`.json`) or the folder of one, for goals made from
+            its products; "human" for what people wrote, in the data folder;
             "generated" for goals on a generated shop of any size with seed 0; by default the goals file
             of the data folder, goals made from its products where it has none, and "generated" without one.
 
@@ -48,7 +49,12 @@ def _goals(source: str | Path | None) -> list[Goal]:
     if source == GENERATED:
         return goals_from(GeneratedProducts(DEFAULT_SIZE), count=DEFAULT_SIZE)
     if source not in (None, HUMAN):
-        return read_goals(Path(source))
+        place = Path(source)
+        if place.is_dir() or place.suffix == ".json":
+            files = shop_files(place)
+            assert files is not None
+            return _made_for(files)
+        return read_goals(place)
     files = shop_files()
     if files is None and source is None:
         return _goals(GENERATED)
@@ -64,5 +70,11 @@ def _goals(source: str | Path | None) -> list[Goal]:
     assert files is not None
     if files.goals is not None:
         return read_goals(files.goals)
+    return _made_for(files)
+
+
+def _made_for(files: Files) -> list[Goal]:
+    """The original's goals where the attributes file has instructions, else one for each product."""
     loaded = load(files)
-    return synthetic_goals(loaded.products, loaded.annotations, loaded.rng)
+    goals = synthetic_goals(loaded.products, loaded.annotations, loaded.rng)
+    return goals or goals_from(loaded.products, count=len(loaded.products))
