@@ -37,7 +37,8 @@ from rro_sdk.openai_policy import OpenAIPolicy
 from rro_sdk.pairs import pairs_of
 from rro_sdk.policy import Policy, Proposal, ReActPolicy, Sampling
 from rro_sdk.report.summary import RunSummary
-from rro_sdk.sampler import Sampler
+from rro_sdk.sampler import FailurePolicy, Sampler
+from rro_sdk.spending import Spending
 from rro_sdk.types import (
     Action,
     Candidate,
@@ -62,6 +63,7 @@ __all__ = [
     "Episode",
     "Estimate",
     "Evaluation",
+    "FailurePolicy",
     "FixedSize",
     "Fleet",
     "FleetSettings",
@@ -86,6 +88,7 @@ __all__ = [
     "RunSummary",
     "Sampler",
     "Sampling",
+    "Spending",
     "Step",
     "StepRecord",
     "StepView",

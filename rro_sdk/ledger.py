@@ -16,7 +16,7 @@ from typing import Literal, get_args
 import msgspec
 
 from rro_sdk.journal import Journal
-from rro_sdk.types import Candidate, Discarded, Event, StepRecord, TaskEnd, TaskFailed, Usage, Wasted
+from rro_sdk.types import Discarded, Event, StepRecord, TaskEnd, TaskFailed, Usage, Wasted
 
 Kind = Literal["kept", "speculative", "open", "set_aside", "reload", "aborted", "retried"]
 """kept: decided a step. speculative: drawn ahead, and not needed. open: of a step that is not decided yet.
@@ -62,7 +62,8 @@ Draws = tuple[int, int, int]
 class _Task:
     """What the events say of one task: which draws decided something, and which were thrown away."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, reestimates: bool = False) -> None:
+        self._reestimates = reestimates
         self.used: dict[Draws, int] = {}
         self.lost: dict[int, int] = {}
         self.decided: dict[int, int] = {}
@@ -75,7 +76,10 @@ class _Task:
                 self.decided[event.step] = event.attempt
                 drawn = [*event.candidates, *filter(None, [event.prefix_action])]
                 for candidate in drawn:
-                    self.used[event.attempt, event.step, candidate.index] = _rollouts_of(candidate)
+                    # A duplicate's estimate is another's; what was rolled out for it was drawn ahead.
+                    shared = candidate.duplicate_of is not None and not self._reestimates
+                    count = 0 if shared or candidate.estimate.terminal else len(candidate.estimate.outcomes)
+                    self.used[event.attempt, event.step, candidate.index] = count
                 self.baselines[event.attempt, event.step - 1] = len(event.baseline.outcomes)
             case Discarded():
                 self.lost[event.attempt] = event.step
@@ -96,10 +100,6 @@ class _Task:
         return "speculative" if self.ended == "kept" or self.decided.get(step) == attempt else self.ended
 
 
-def _rollouts_of(candidate: Candidate) -> int:
-    return 0 if candidate.estimate.terminal else len(candidate.estimate.outcomes)
-
-
 def ledger_of(journal: Journal) -> Ledger:
     """Account for every token of a run.
 
@@ -109,6 +109,7 @@ def ledger_of(journal: Journal) -> Ledger:
     entries: dict[Kind, Entry] = {kind: Entry() for kind in get_args(Kind)}
     tasks: dict[str, _Task] = {}
     unknown = pairs = 0
+    reestimates = bool(journal.header().method.get("reestimate_duplicates"))
     for event in journal.events():
         if isinstance(event, Wasted):
             if event.known:
@@ -116,7 +117,7 @@ def ledger_of(journal: Journal) -> Ledger:
             else:
                 unknown += 1
         elif event.task_id:
-            tasks.setdefault(event.task_id, _Task()).add(event)
+            tasks.setdefault(event.task_id, _Task(reestimates=reestimates)).add(event)
             pairs += isinstance(event, StepRecord) and event.pair is not None
     nothing = _Task()
     for task_id, attempt, step, candidate, rollout, requests, usage in journal.spent():

@@ -40,6 +40,19 @@ class Cost:
         self.weight_versions.update(weight_versions)
         self.turns += 1
 
+    def include(self, other: Cost) -> None:
+        self.usage += other.usage
+        self.weight_versions |= other.weight_versions
+        self.turns += other.turns
+
+
+@dataclass(frozen=True, slots=True)
+class Rolled:
+    """A rollout's outcome in [0, 1], and the action that it began with; None where it broke before that."""
+
+    outcome: float
+    first: Action | None
+
 
 class Actor:
     """Plays one environment with one policy. Stateless between calls; safe for concurrent ones.
@@ -110,16 +123,17 @@ class Actor:
     def extend(self, messages: tuple[Message, ...], step: Step) -> tuple[Message, ...]:
         return self._policy.extend(messages, step)
 
-    async def outcome(self, prefix: Prefix, key: DrawKey, cost: Cost) -> float:
-        """The outcome of one rollout from `prefix`, in [0, 1]: recorded, or drawn now and recorded."""
+    async def outcome(self, prefix: Prefix, key: DrawKey, cost: Cost) -> Rolled:
+        """How one rollout from `prefix` ends: recorded, or drawn now and recorded."""
         if (past := self._recorder.end(key)) is not None:
             end, turns = past
             for turn in turns:
                 cost.add(turn.usage, turn.weight_versions)
-            return end.outcome
+            return Rolled(end.outcome, turns[0].action if turns else None)
+        first: Action | None = None
         try:
             trajectory = await self.roll_out(prefix, key, cost)
-            end = RolloutEnd(trajectory.outcome, trajectory.truncated)
+            first, end = trajectory.steps[0].action, RolloutEnd(trajectory.outcome, trajectory.truncated)
         except Divergence:
             raise
         except EnvironmentFault as error:
@@ -127,7 +141,7 @@ class Actor:
                 raise
             end = RolloutEnd(self.env.fault_outcome, fault=f"{type(error).__name__}: {error}")
         self._recorder.keep_end(key, end)
-        return end.outcome
+        return Rolled(end.outcome, first)
 
     async def roll_out(self, prefix: Prefix, key: DrawKey, cost: Cost) -> Trajectory:
         """Go on from `prefix` to the end of the episode.
@@ -148,9 +162,7 @@ class Actor:
                     break
                 messages = self.extend(messages, step)
         finally:
-            cost.usage += spent.usage
-            cost.weight_versions |= spent.weight_versions
-            cost.turns += spent.turns
+            cost.include(spent)
             await episode.close()
         return Trajectory(
             task_id=key.task_id,

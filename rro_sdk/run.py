@@ -205,12 +205,12 @@ class Run:
 
 def _refuse_other(before: RunHeader, now: RunHeader, run_dir: Path) -> None:
     now = msgspec.json.decode(msgspec.json.encode(now), type=RunHeader)  # tuples become lists
-    for name in ("seed", "method", "environment", "sampling", "data", "model"):
+    for name in ("seed", "method", "environment", "sampling", "spending", "data", "model"):
         old, new = getattr(before, name), getattr(now, name)
         if name == "model":  # what one side does not know cannot differ
             shared = {key for key in old if old[key] and new.get(key)} - {"path"}
             old, new = ({key: model[key] for key in sorted(shared)} for model in (old, new))
-        if name == "data" and not (old and new):
+        if name in ("data", "spending") and not (old and new):  # not known of older runs
             continue
         if (found := difference(old, new, name)) is not None:
             raise ConfigError(

@@ -42,6 +42,7 @@ from rro_sdk.policy import Policy, ReActPolicy, Sampling
 from rro_sdk.report.summary import RunStats, RunSummary
 from rro_sdk.rollout import Actor
 from rro_sdk.run import Kept, Run
+from rro_sdk.spending import RiseRate, Spending
 from rro_sdk.types import Event, FaultOf, PreferencePair, StepRecord, Task, TaskFailed
 
 ADMIT_S = 0.25
@@ -96,6 +97,7 @@ class Sampler:
         fleet: how servers are used; for `servers` only.
         tasks_in_flight: tasks explored at once; by default as many as keep the servers busy.
         failures: what is done about failures that outlive their retries.
+        spending: how rollouts are saved; by default every one of them is drawn.
         command: how to make this sampler again, kept in the run's header for `rro resume`.
 
     Attributes:
@@ -118,6 +120,7 @@ class Sampler:
         fleet: FleetSettings | None = None,
         tasks_in_flight: int | None = None,
         failures: FailurePolicy | None = None,
+        spending: Spending | None = None,
         resume: bool = False,
         command: dict[str, Any] | None = None,
     ) -> None:
@@ -140,6 +143,7 @@ class Sampler:
         )
         self.fleet = Fleet(servers, fleet) if servers else None
         self.failures = failures or FailurePolicy()
+        self.spending = spending or Spending()
         self._policy = policy
         self._tasks_in_flight = tasks_in_flight
         self._command = command
@@ -224,13 +228,23 @@ class Sampler:
         run_of, recorder = self._run, self._run.recorder if self._run is not None else None
         actor = Actor(self.env, self._policy, recorder, score_faults=self.failures.score_faults)
         pending = self._wanted(chain([first], given))
+        rises = RiseRate()
 
         queue: asyncio.Queue[Event | None] = asyncio.Queue(maxsize=QUEUED)
         failures: list[RROError] = []
 
         async def explore(task: Task) -> None:
             memory = run_of.memory(task) if run_of is not None else None
-            explorer = TaskExplorer(actor, self.method, task, self.seed, memory)
+            explorer = TaskExplorer(
+                actor,
+                self.method,
+                task,
+                self.seed,
+                memory,
+                spending=self.spending,
+                room=self.fleet.room if self.fleet is not None else None,
+                rises=rises,
+            )
             try:
                 async with aclosing(explorer.events()) as events:
                     async for event in events:
@@ -341,6 +355,7 @@ class Sampler:
             },
             environment=self.env.name,
             sampling=settings_of(self.sampling),
+            spending=settings_of(self.spending),
             servers={
                 url: {"model_path": info.model_path, "weight_version": info.weight_version}
                 for url, info in self._infos.items()

@@ -103,11 +103,14 @@ class Estimate(msgspec.Struct, frozen=True):
     """A process reward r_t: the mean outcome of m rollouts (paper section 3.2).
 
     `outcomes` holds the m outcomes in rollout order; a candidate that ends the episode has
-    its own outcome as the only one and `terminal=True` (semantics, rule 2).
+    its own outcome as the only one and `terminal=True` (semantics, rule 2). Under early decision the later
+    outcomes may be missing: `planned` is then the m that there would have been, and the reward lies in
+    [`lowest`, `highest`].
     """
 
     outcomes: tuple[float, ...]
     terminal: bool = False
+    planned: int = 0
 
     def __post_init__(self) -> None:
         if not self.outcomes:
@@ -115,8 +118,23 @@ class Estimate(msgspec.Struct, frozen=True):
 
     @property
     def reward(self) -> float:
-        """The mean, rounded once from its exact value, so that equal means compare equal."""
+        """The mean of the outcomes that there are, rounded once from its exact value, so that equal means
+        compare equal."""
         return exact_mean(self.outcomes)
+
+    @property
+    def complete(self) -> bool:
+        return len(self.outcomes) >= self.planned
+
+    @property
+    def lowest(self) -> float:
+        """What the reward would be if every missing outcome were 0."""
+        return exact_mean((*self.outcomes, *[0.0] * (self.planned - len(self.outcomes))))
+
+    @property
+    def highest(self) -> float:
+        """What the reward would be if every missing outcome were 1."""
+        return exact_mean((*self.outcomes, *[1.0] * (self.planned - len(self.outcomes))))
 
 
 class Candidate(msgspec.Struct, frozen=True):
@@ -154,7 +172,8 @@ class StepRecord(msgspec.Struct, frozen=True, tag=True):
     of the candidate with which the trajectory goes on. `prefix_action` is set under
     `on_first_rise="prefix_action"` alone: the trajectory's own action, drawn and estimated but not
     judged. `usage` and `turns` are what the step cost, without its baseline. `attempt` counts the steps of
-    the task that were thrown away before.
+    the task that were thrown away before. `correlated`: an estimate shares a rollout with the baseline
+    (`Spending.reuse="economy"`).
     """
 
     task_id: str
@@ -171,6 +190,7 @@ class StepRecord(msgspec.Struct, frozen=True, tag=True):
     turns: int
     prefix_action: Candidate | None = None
     attempt: int = 0
+    correlated: bool = False
 
     def candidate(self, index: int) -> Candidate:
         """The candidate of that index; `PREFIX_ACTION` is the trajectory's own action."""

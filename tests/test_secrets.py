@@ -1,4 +1,4 @@
-"""Keys are nowhere in what a run writes, says or starts; prompts and replies are in its journal and exports alone."""
+"""Keys are nowhere in what a run writes, says or starts; prompts and replies are in its files alone."""
 
 from __future__ import annotations
 

@@ -39,6 +39,7 @@ def command(
     from rro_sdk.methods.reading import method_from
     from rro_sdk.policy import Sampling
     from rro_sdk.sampler import Sampler
+    from rro_sdk.spending import Spending
 
     if run_dir.is_dir() and never_began(run_dir):
         raise ConfigError(f"the run in {run_dir} never began; begin it with: rro sample --run {run_dir}")
@@ -60,6 +61,7 @@ def command(
         seed=header.seed,
         sampling=Sampling(**sampling),
         fleet=FleetSettings(concurrency=concurrency, api_key=api_key, admin_api_key=admin_api_key),
+        spending=Spending(**{name: value for name, value in header.spending.items() if name != "type"}),
         tasks_in_flight=tasks_in_flight,
         resume=True,
         command=made,

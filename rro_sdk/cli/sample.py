@@ -26,6 +26,17 @@ from rro_sdk.cli._options import environment, sampling_options, server_options, 
     show_default=True,
 )
 @click.option("--prefix", type=click.Choice(["policy", "chosen"]), default="policy", show_default=True)
+@click.option(
+    "--early-decision", is_flag=True, help="Stop rollouts where the decision is certain; same pairs."
+)
+@click.option(
+    "--reuse",
+    type=click.Choice(["off", "unbiased", "economy"]),
+    default="off",
+    show_default=True,
+    help="Take candidates from the rollouts before.",
+)
+@click.option("--speculate", is_flag=True, help="Draw ahead while servers have room; same pairs.")
 @click.option("--tasks-in-flight", type=int, help="By default what fills the servers.")
 @click.option("--quiet", "-q", is_flag=True)
 @click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON.")
@@ -47,6 +58,9 @@ def command(
     max_candidates: int,
     on_first_rise: Literal["skip", "second", "prefix_action"],
     prefix: Literal["policy", "chosen"],
+    early_decision: bool,
+    reuse: Literal["off", "unbiased", "economy"],
+    speculate: bool,
     tasks_in_flight: int | None,
     quiet: bool,
     as_json: bool,
@@ -61,6 +75,7 @@ def command(
     from rro_sdk.methods import RisingReward
     from rro_sdk.policy import Sampling
     from rro_sdk.sampler import Sampler
+    from rro_sdk.spending import Spending
 
     method = RisingReward(
         rollouts=rollouts, max_candidates=max_candidates, on_first_rise=on_first_rise, prefix=prefix
@@ -78,6 +93,7 @@ def command(
         seed=seed,
         sampling=sampling,
         fleet=fleet,
+        spending=Spending(early_decision=early_decision, reuse=reuse, speculate=speculate),
         tasks_in_flight=tasks_in_flight,
         command={
             "env": env_name,

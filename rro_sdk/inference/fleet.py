@@ -170,6 +170,10 @@ class Fleet:
         """Requests that hold a place on some server now."""
         return self._places.taken
 
+    def room(self) -> int:
+        """Requests that could be sent now without keeping anyone waiting."""
+        return max(0, sum(self.limits.values()) - self._places.taken - self._places.waiting)
+
     @property
     def limits(self) -> dict[str, int]:
         """Requests that each server gets at once now, by URL; those that are out get none."""

@@ -75,6 +75,11 @@ class Places:
                 self.give_back(call.turn.result())  # handed over just before
             raise
 
+    @property
+    def waiting(self) -> int:
+        """Calls that wait for a place."""
+        return sum(map(len, self._queues.values()))
+
     def give_back(self, slot: Slot) -> None:
         """The place is free; somebody who waits gets it at once."""
         slot.active -= 1

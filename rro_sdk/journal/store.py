@@ -58,6 +58,7 @@ class RunHeader(msgspec.Struct, frozen=True):
             where the files can be read; empty for a policy of your own.
         data: fingerprint of the environment's data.
         command: how the command line made the run, for `rro resume`; None where a program made it.
+        spending: how rollouts were saved; empty in older runs, which saved none.
     """
 
     created: str
@@ -70,6 +71,7 @@ class RunHeader(msgspec.Struct, frozen=True):
     model: dict[str, str] = {}
     data: str = ""
     command: dict[str, Any] | None = None
+    spending: dict[str, Any] = {}
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from rro_sdk.errors import ConfigError
 from rro_sdk.methods.base import Decision, Draw, PrefixMode, StepView, Stop, best_against_worst
-from rro_sdk.types import NoPairReason, PairChoice
+from rro_sdk.types import Candidate, NoPairReason, PairChoice
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,3 +53,7 @@ class FixedSize:
 
     def pair(self, view: StepView) -> PairChoice | NoPairReason:
         return best_against_worst(view.candidates)
+
+    def pool(self, view: StepView) -> tuple[Candidate, ...]:
+        """What the pair is made of."""
+        return view.candidates

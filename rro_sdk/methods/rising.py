@@ -17,7 +17,7 @@ from typing import Literal
 from rro_sdk.errors import ConfigError
 from rro_sdk.methods.base import Decision, Draw, PrefixMode, StepView, Stop, best_against_worst
 from rro_sdk.methods.rules import Paper, Rule
-from rro_sdk.types import NoPairReason, PairChoice
+from rro_sdk.types import Candidate, NoPairReason, PairChoice
 
 OnFirstRise = Literal["skip", "second", "prefix_action"]
 
@@ -85,10 +85,13 @@ class RisingReward:
         return Draw() if len(drawn) < self.max_candidates else Stop("exhausted")
 
     def pair(self, view: StepView) -> PairChoice | NoPairReason:
-        pool = view.candidates
-        if view.prefix_action is not None and len(pool) == 1 and self._rises(view, 0):
-            pool = (view.prefix_action, *pool)
-        return best_against_worst(pool)
+        return best_against_worst(self.pool(view))
+
+    def pool(self, view: StepView) -> tuple[Candidate, ...]:
+        """What the pair is made of: the candidates, and the trajectory's own action beside a first rise."""
+        if view.prefix_action is not None and len(view.candidates) == 1 and self._rises(view, 0):
+            return (view.prefix_action, *view.candidates)
+        return view.candidates
 
     def _rises(self, view: StepView, position: int) -> bool:
         return self.rule.rises(view.baseline, view.candidates[position].estimate)
