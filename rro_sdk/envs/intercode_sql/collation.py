@@ -10,8 +10,12 @@ GENERAL_CI = "GENERAL_CI"
 
 def compare_general_ci(left: str, right: str) -> int:
     """Compare without case, without accents and without trailing spaces."""
+    if left == right:
+        return 0
     first, second = general_ci_key(left), general_ci_key(right)
-    return (first > second) - (first < second)
+    if first == second:
+        return 0
+    return 1 if first > second else -1
 
 
 @lru_cache(maxsize=50_000)

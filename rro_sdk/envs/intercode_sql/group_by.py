@@ -59,10 +59,10 @@ class _Select:
         if not self._certain or any(group.args.get(each) for each in ("rollup", "cube", "grouping_sets")):
             return None
         grouped = [self._meant(each) for each in group.expressions]
-        written = set(grouped)
-        determined = self._closure(
-            name for each in grouped if isinstance(each, exp.Column) and (name := self._name(each))
-        )
+        # Columns go by name, for an expression's hash costs more than all else here.
+        written = {each for each in grouped if not isinstance(each, exp.Column)}
+        direct = {name for each in grouped if isinstance(each, exp.Column) and (name := self._name(each))}
+        determined: set[Name] | None = None
         order = self._select.args.get("order")
         listed: list[tuple[str, int, exp.Expr]] = [
             ("SELECT list", place, each) for place, each in enumerate(self._expanded(), 1)
@@ -73,11 +73,13 @@ class _Select:
                 for place, each in enumerate(order.expressions, 1)
             ]
         for clause, place, each in listed:
-            if each in written:
-                continue
             for column in _outside_aggregates(each, written):
                 name = self._name(column)
-                if name is not None and name not in determined:
+                if name is None or name in direct:
+                    continue
+                if determined is None:
+                    determined = self._closure(direct)
+                if name not in determined:
                     return (
                         f"Expression #{place} of {clause} is not in GROUP BY clause and contains "
                         f"nonaggregated column '{self._shown(name)}' which is not functionally dependent "
@@ -116,12 +118,10 @@ class _Select:
         listed = [each.unalias() for each in self._select.expressions]
         if any(isinstance(each, exp.Star) or each.find(exp.Star) for each in listed):
             return None
-        written = set(listed)
+        written = {each for each in listed if not isinstance(each, exp.Column)}
         shown = {name for each in listed if isinstance(each, exp.Column) and (name := self._name(each))}
         for place, each in enumerate(order.expressions, 1):
             meant = self._meant(each.this)
-            if meant in written:
-                continue
             for column in _outside_aggregates(meant, written):
                 name = self._name(column)
                 if name is not None and name not in shown:
@@ -250,18 +250,24 @@ def _has_aggregate(expressions: Iterable[exp.Expr]) -> bool:
 
 def _outside_aggregates(tree: exp.Expr, written: set[exp.Expr]) -> Iterator[exp.Column]:
     """Columns that are in no aggregate, no nested query and no expression that is itself grouped by."""
-    for node in _walk(
-        tree, stop=lambda each: isinstance(each, exp.AggFunc | exp.AnyValue) or each in written
-    ):
-        if isinstance(node, exp.Column) and not isinstance(node.this, exp.Star):
-            yield node
-
-
-def _walk(tree: exp.Expr, stop: object = None) -> Iterator[exp.Expr]:
     stack = [tree]
     while stack:
         node = stack.pop()
-        if isinstance(node, exp.Query) or (callable(stop) and stop(node)):
-            continue
-        yield node
-        stack.extend(node.iter_expressions())
+        if isinstance(node, exp.Column):
+            if not isinstance(node.this, exp.Star):
+                yield node
+        elif not isinstance(node, _WALLS) and not (written and node in written):
+            stack.extend(node.iter_expressions())
+
+
+_WALLS = (exp.AggFunc, exp.AnyValue, exp.Query)
+
+
+def _walk(tree: exp.Expr) -> Iterator[exp.Expr]:
+    """The nodes of an expression without those of nested queries."""
+    stack = [tree]
+    while stack:
+        node = stack.pop()
+        if not isinstance(node, exp.Query):
+            yield node
+            stack.extend(node.iter_expressions())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from sqlglot import Token, TokenType, exp
 
@@ -39,13 +39,12 @@ def late_join(tokens: Sequence[Token]) -> Token | None:
 
 def refusal(nodes: Nodes, database: Database, catalog: Catalog) -> Failure | None:
     """MySQL's refusal of a parsed query, or None."""
-    checks: tuple[Callable[[], Failure | None], ...] = (
-        lambda: _tables(nodes, database, catalog),
-        lambda: _subqueries(nodes),
-        lambda: aggregates(nodes, database),
-        lambda: _row_ids(nodes),
+    return (
+        _tables(nodes, database, catalog)
+        or _subqueries(nodes)
+        or aggregates(nodes, database)
+        or _row_ids(nodes)
     )
-    return next((failure for check in checks if (failure := check()) is not None), None)
 
 
 def _tables(nodes: Nodes, database: Database, catalog: Catalog) -> Failure | None:
@@ -84,13 +83,13 @@ def _subqueries(nodes: Nodes) -> Failure | None:
 
 def aggregates(nodes: Nodes, database: Database) -> Failure | None:
     """MySQL 8 refuses `SELECT MAX(a), b FROM t`: an aggregate beside a bare column, without GROUP BY."""
-    known = {column.name.lower() for table in database.tables for column in table.columns}
     for select in nodes.of(exp.Select):
-        expressions = [each.unalias() for each in select.expressions]
-        if select.args.get("group") is not None:
+        if select.args.get("group") is not None or not nodes.of(exp.AggFunc):
             continue
+        expressions = [each.unalias() for each in select.expressions]
         if not any(_outside(each, exp.AggFunc, exp.Window) for each in expressions):
             continue
+        known = {column.name.lower() for table in database.tables for column in table.columns}
         for place, each in enumerate(expressions, 1):
             bare = _outside(each, exp.Column, exp.AggFunc)
             # MySQL complains of an unknown column first, and so will SQLite.
