@@ -103,7 +103,7 @@ class WebShop(Environment):
         if product is None:
             raise DataError(
                 f"task {task.id!r}: its product {goal.asin!r} is not among the {len(self.catalogue)} of this"
-                " shop; give the product file that the goals were made from"
+                " shop; give the product file, or the size, that the goals were made for"
             )
         return ShoppingEpisode(self, goal, product.nouns)
 
