@@ -13,6 +13,8 @@ from rro_sdk.cli._progress import SamplingProgress
 from rro_sdk.collector import fewer_collections
 from rro_sdk.envs.base import Environment
 from rro_sdk.errors import JournalError
+from rro_sdk.journal import Journal
+from rro_sdk.ledger import ledger_of
 from rro_sdk.report.text import format_summary, write_summary
 from rro_sdk.sampler import Sampler
 from rro_sdk.types import Task
@@ -35,7 +37,8 @@ def run_to_end(
                 with SamplingProgress(sampler, len(tasks), quiet=quiet) as progress:
                     async for _ in sampler.events(tasks):
                         progress.update()
-            summary = sampler.summary()
+            with Journal.open(run_dir) as journal:
+                summary = msgspec.structs.replace(sampler.summary(), ledger=ledger_of(journal))
             write_summary(summary, run_dir)
             click.echo(msgspec.json.encode(summary).decode() if as_json else format_summary(summary))
 

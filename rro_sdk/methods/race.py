@@ -1,8 +1,9 @@
 """What must be known next at a step: a pure state machine between a method and whoever draws.
 
-Without early decision every candidate gets its m rollouts before it is judged. With it, only what a decision
-needs is asked for. Outcomes lie in [0, 1], so after k of m the reward lies between what zeros and what ones for
-the rest would make it; a question is settled when both give the same answer, and the rest need not run:
+Without early decision every candidate gets its m rollouts before it is judged. With it, only what a
+decision needs is asked for. Outcomes lie in [0, 1], so after k of m the reward lies between what zeros and
+what ones for the rest would make it; a question is settled when both give the same answer, and the rest need
+not run:
 
 1. the trajectory's own action keeps all m under policy prefixes, for it is the next step's baseline;
 2. `decide` is settled when it says the same with the incomplete candidates at their lowest and at their

@@ -8,6 +8,7 @@ from collections import Counter
 import msgspec
 
 from rro_sdk._numbers import exact_mean
+from rro_sdk.ledger import Ledger
 from rro_sdk.stats import candidates_null
 from rro_sdk.types import (
     Baseline,
@@ -39,6 +40,7 @@ class RunSummary(msgspec.Struct, frozen=True):
             since by the letter 0 >= 0 rises.
         lost_to_reload: tokens of steps that were thrown away because they saw two weight versions.
         wall_s: seconds since the sampler was made.
+        ledger: where every token went; None for a run that keeps no journal.
     """
 
     tasks: int
@@ -60,6 +62,7 @@ class RunSummary(msgspec.Struct, frozen=True):
     strictly_rising_by_third: tuple[float | None, float | None, float | None]
     retries: int
     wall_s: float
+    ledger: Ledger | None = None
 
 
 class RunStats:

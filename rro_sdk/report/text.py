@@ -11,7 +11,7 @@ from rich.table import Table
 
 from rro_sdk.atomic import write_lines
 from rro_sdk.journal import Journal
-from rro_sdk.ledger import Ledger
+from rro_sdk.ledger import Ledger, ledger_of
 from rro_sdk.report.summary import RunStats, RunSummary
 
 SUMMARY_NAME = "summary.json"
@@ -32,7 +32,7 @@ def summary_of(journal: Journal) -> RunSummary:
     )
     for event in journal.events():
         stats.add(event)
-    return msgspec.structs.replace(stats.summary(), wall_s=journal.duration_s())
+    return msgspec.structs.replace(stats.summary(), wall_s=journal.duration_s(), ledger=ledger_of(journal))
 
 
 def write_summary(summary: RunSummary, run_dir: Path) -> None:
@@ -66,6 +66,7 @@ def format_summary(summary: RunSummary) -> str:
         ("strictly rising, by third", _thirds(summary.strictly_rising_by_third)),
         ("retried requests", f"{summary.retries}"),
         ("wall time", f"{summary.wall_s:.1f} s"),
+        *(ledger_rows(summary.ledger) if summary.ledger is not None else ()),
     ]
     return format_rows(rows)
 
