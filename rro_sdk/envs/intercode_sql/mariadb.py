@@ -59,6 +59,19 @@ _TOO_LARGE = frozenset({1114, 1290, 1041, 5})
 """A temporary table or a session that outgrew its limit; MariaDB words it as a setting of the server's."""
 
 
+_SESSION = (
+    # MySQL 8's default; only_full_group_by is ours to check, since MariaDB's knows no dependent columns.
+    (
+        "sql_mode",
+        "'STRICT_TRANS_TABLES,NO_ZERO_IN_DATE,NO_ZERO_DATE,ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION'",
+    ),
+    ("group_concat_max_len", 1024),
+    ("time_zone", "'+00:00'"),
+    ("timestamp", f"UNIX_TIMESTAMP('{NOW.isoformat(' ')}')"),
+    # Equal rows of a temporary table in memory are sorted by address, and so differently each time.
+    ("tmp_memory_table_size", 0),
+)
+
 _CLAUSES = {
     "SELECT": "field list",
     "WHERE": "where clause",
@@ -198,8 +211,8 @@ class MariaDBRunner:
                 self._address, database=database.name.lower(), read_s=self._limits.seconds + _GRACE_S
             )
             with found.cursor() as cursor:
-                cursor.execute(f"SET SESSION max_statement_time = {self._limits.seconds}")
-                cursor.execute(f"SET SESSION timestamp = UNIX_TIMESTAMP('{NOW.isoformat(' ')}')")
+                for name, value in (*_SESSION, ("max_statement_time", self._limits.seconds)):
+                    cursor.execute(f"SET SESSION {name} = {value}")
             self._connections[database.name] = found
         return found
 

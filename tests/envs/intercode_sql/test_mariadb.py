@@ -196,6 +196,17 @@ def test_values_arrive_in_their_types(maria: MariaDBRunner, runner: Runner) -> N
 
 
 @installed
+def test_ties_come_out_the_same_every_time(server: Server, bakery_library: Library) -> None:
+    tied = "SELECT baker_id FROM sale GROUP BY baker_id ORDER BY COUNT(*) > 0 LIMIT 1"
+    seen = set()
+    for size in range(8):
+        with limited(server, bakery_library) as runner:
+            runner.run("bakery", f"SELECT REPEAT('x', {1 + 1000 * size})")  # so that memory lies elsewhere
+            seen.add(runner.run("bakery", tied))
+    assert len(seen) == 1
+
+
+@installed
 def test_nothing_that_a_statement_does_outlives_it(maria: MariaDBRunner, server: Server) -> None:
     assert maria.run("bakery", "SELECT @kept := 5") == Rows(((5,),))
     assert maria.run("bakery", "SELECT @kept") == Rows(((None,),))
