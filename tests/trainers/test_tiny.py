@@ -1,8 +1,12 @@
-"""The tiny policy: its tokenizer and chat template, and a very small one, really trained."""
+"""The tiny policy: its tokenizer and template, rows as episodes, and a very small one, really trained."""
 
 from __future__ import annotations
 
 import json
+import signal
+import subprocess
+import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,12 +18,9 @@ from hypothesis import strategies as st
 from rro_sdk.checkpoint import describe
 from rro_sdk.cli import main
 from rro_sdk.errors import ConfigError, DataError, TrainingError
-from trainers import Event, Step
-from trainers.fitting import fit, fold_continuations
-from trainers.loading import encode_rows
 from trainers.rows import Row, parse_rows, read_rows
-from trainers.tiny import Made, TinySettings, make_tiny
-from trainers.tiny_start import layout, make_tokenizer
+from trainers.tiny import Progress, TinySettings, train_tiny
+from trainers.tiny_model import Conversation, conversations, encode, layout, make, make_tokenizer
 
 from .conftest import message, write_rows
 
@@ -44,40 +45,65 @@ def episode_rows(count: int) -> list[dict[str, Any]]:
     return rows
 
 
-@pytest.fixture(scope="module")
-def rows() -> tuple[Row, ...]:
-    lines = "".join(json.dumps(line) + "\n" for line in episode_rows(12))
-    return parse_rows(lines.encode(), "rows", "sft")
+def rows_of(lines: list[dict[str, Any]]) -> tuple[Row, ...]:
+    return parse_rows("".join(json.dumps(line) + "\n" for line in lines).encode(), "rows", "sft")
 
 
 @pytest.fixture(scope="module")
-def tokenizer(rows: tuple[Row, ...]) -> Any:
-    return make_tokenizer(rows, 400)
+def episodes() -> list[Conversation]:
+    return conversations(rows_of(episode_rows(12)))
 
 
-def test_the_turns_of_an_episode_train_as_one_sequence(
-    rows: tuple[Row, ...], tokenizer: Any, tmp_path: Path
-) -> None:
-    """No drift: a prompt's tokens begin those of prompt and reply, so that the turns fold into one."""
-    chosen = TinySettings(data=tmp_path / "rows", out=tmp_path / "out").sft(tmp_path)
-    kept, left_out = fit(encode_rows(rows, tokenizer, chosen), 2048, "sft", allow_drop=False, name="rows")
-    assert left_out == ()
-    folded = fold_continuations(kept)
-    assert [each.rows for each in folded] == [2, 3, 3] * 4
-    marked = tokenizer.apply_chat_template(
-        [*rows[4].prompt, {"role": "assistant", "content": rows[4].sides[0]}],
-        return_dict=True,
-        return_assistant_tokens_mask=True,
-    )
-    assert marked["input_ids"] == list(folded[1].ids)
-    assert [bool(mark) for mark in marked["assistant_masks"]] == list(folded[1].trained)
-    assert folded[1].ids[-1] == tokenizer.eos_token_id
+@pytest.fixture(scope="module")
+def tokenizer(episodes: list[Conversation]) -> Any:
+    return make_tokenizer(episodes, 400)
 
 
-def test_the_system_message_costs_nothing(tokenizer: Any) -> None:
-    said = [*episode_rows(1)[0]["prompt"]]
+def as_messages(episode: Conversation) -> list[dict[str, str]]:
+    return [message(role, text) for role, text in episode.messages]
+
+
+def test_the_rows_of_an_episode_become_one(episodes: list[Conversation]) -> None:
+    assert len(episodes) == 12
+    assert [len(each.messages) for each in episodes] == [7] * 12
+    assert episodes[1].trained == {2, 4, 6}
+    assert episodes[0].trained == {2, 6}
+
+
+@given(st.permutations(list(range(8))))
+@settings(deadline=None, max_examples=20)
+def test_the_order_of_the_rows_loses_none(order: list[int]) -> None:
+    rows = rows_of(episode_rows(3))
+    found = conversations([rows[i] for i in order])
+    assert sum(len(each.trained) for each in found) == 8
+    assert {each.messages for each in found} == {each.messages for each in conversations(rows)}
+
+
+def test_a_repeated_episode_counts_twice() -> None:
+    rows = rows_of(episode_rows(2))
+    assert len(conversations([*rows, *rows])) == 4
+
+
+def test_the_data_is_what_the_chat_template_writes(episodes: list[Conversation], tokenizer: Any) -> None:
+    for each in episodes:
+        ids, trained = encode(each, tokenizer)
+        said = as_messages(each)
+        whole = tokenizer.apply_chat_template(said, return_dict=True, return_assistant_tokens_mask=True)
+        assert whole["input_ids"] == ids
+        if len(each.trained) == 3:  # without a mistake the loss is on all that the template marks
+            assert [bool(mark) for mark in whole["assistant_masks"]] == trained
+        for place in (2, 4, 6):
+            prompt = tokenizer.apply_chat_template(
+                said[:place], add_generation_prompt=True, return_dict=True
+            )["input_ids"]
+            assert ids[: len(prompt)] == prompt
+            assert trained[len(prompt)] == (place in each.trained)
+
+
+def test_the_system_message_costs_nothing(episodes: list[Conversation], tokenizer: Any) -> None:
+    said = as_messages(episodes[0])
     with_it, without = (tokenizer.apply_chat_template(each, tokenize=False) for each in (said, said[1:]))
-    assert with_it == without == "<|user|>How many dogs are older than 0?"
+    assert with_it == without
 
 
 @given(st.text())
@@ -100,31 +126,30 @@ def test_a_layout_has_about_as_many_parameters_as_asked_for(millions: float) -> 
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Event], Made]:
+def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Progress], Any]:
     folder = tmp_path_factory.mktemp("tiny")
-    seen: list[Event] = []
+    seen: list[Progress] = []
     chosen = TinySettings(
         data=write_rows(folder / "sft.jsonl", episode_rows(24)),
         out=folder / "model",
         parameters=0.1,
         vocabulary=400,
-        epochs=20,
+        epochs=30,
         batch_size=8,
         warmup=5,
         lr=1e-2,
         threads=1,
     )
-    return folder, seen, make_tiny(chosen, on_event=seen.append)
+    return folder, seen, make(chosen, seen.append)
 
 
-def test_a_very_small_one_learns_and_generates(trained: tuple[Path, list[Event], Made]) -> None:
+def test_a_very_small_one_learns_and_generates(trained: tuple[Path, list[Progress], Any]) -> None:
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     folder, seen, made = trained
-    assert made.training.steps == 60
-    assert made.training.sequences == 24
-    assert made.training.final_loss < made.training.first_loss / 4
-    assert sum(isinstance(event, Step) for event in seen) == 60
+    assert made.steps == 90
+    assert made.final_loss < made.first_loss / 4
+    assert [each.step for each in seen] == [20, 40, 60, 80, 90]
     tokenizer: Any = AutoTokenizer.from_pretrained(folder / "model")
     loaded: Any = AutoModelForCausalLM.from_pretrained(folder / "model", output_loading_info=True)
     model, info = loaded
@@ -136,48 +161,57 @@ def test_a_very_small_one_learns_and_generates(trained: tuple[Path, list[Event],
     reply = model.generate(**prompt, max_new_tokens=40, do_sample=False)[0, prompt["input_ids"].shape[1] :]
     assert tokenizer.decode(reply, skip_special_tokens=True) == "Thought: I look.\nAction: DESC dog"
     assert reply[-1] == tokenizer.eos_token_id
-    text = "Wörter, 407 > 4.0\nAction: 'x'"
-    assert tokenizer.decode(tokenizer.encode(text)) == text
 
 
-def test_nothing_but_the_checkpoint_and_its_log_is_left(trained: tuple[Path, list[Event], Made]) -> None:
+def test_it_is_a_checkpoint_that_the_sdk_serves_and_trains(
+    trained: tuple[Path, list[Progress], Any], tmp_path: Path
+) -> None:
+    from trainers.loading import load_model, load_tokenizer
+
     folder, _, made = trained
-    assert sorted(path.name for path in folder.iterdir()) == ["model", "model.log", "sft.jsonl"]
-    assert describe(folder / "model").sha256 == made.training.weights_sha256
+    assert sorted(path.name for path in folder.iterdir()) == ["model", "sft.jsonl"]
+    found = describe(folder / "model")
+    assert found.sha256
+    assert load_tokenizer(folder / "model").chat_template
+    assert load_model(folder / "model").config.architectures == ["LlamaForCausalLM"]
+    manifest = json.loads((folder / "model" / "rro_checkpoint.json").read_text())
+    assert manifest["method"] == "tiny"
+    assert manifest["result"]["parameters"] == made.parameters
 
 
 def test_data_that_cannot_be_trained_on(tmp_path: Path) -> None:
     data = write_rows(tmp_path / "sft.jsonl", episode_rows(2))
+    with pytest.raises(DataError, match="over max_length 16"):
+        make(TinySettings(data=data, out=tmp_path / "out", max_length=16, vocabulary=300), print)
     (tmp_path / "torn.jsonl").write_bytes(data.read_bytes()[:-9])
     with pytest.raises(DataError, match="not valid JSON"):
-        make_tiny(TinySettings(data=tmp_path / "torn.jsonl", out=tmp_path / "out"))
-    with pytest.raises(ConfigError, match="cannot read"):
-        make_tiny(TinySettings(data=tmp_path / "none.jsonl", out=tmp_path / "out"))
-    with pytest.raises(ConfigError, match="exists already"):
-        make_tiny(TinySettings(data=data, out=data))
+        train_tiny(TinySettings(data=tmp_path / "torn.jsonl", out=tmp_path / "out"))
     assert sorted(path.name for path in tmp_path.iterdir()) == ["sft.jsonl", "torn.jsonl"]
 
 
-@pytest.mark.parametrize(
-    ("fields", "words"),
-    [
-        ({"parameters": 400}, "parameters is 400"),
-        ({"parameters": float("nan")}, "parameters is nan"),
-        ({"vocabulary": 100}, "vocabulary is 100"),
-        ({"epochs": 0}, "epochs is 0"),
-        ({"lr": 0.0}, r"lr is 0\.0"),
-    ],
-)
-def test_settings_that_cannot_be_right(tmp_path: Path, fields: dict[str, Any], words: str) -> None:
-    with pytest.raises(ConfigError, match=words):
-        TinySettings(data=tmp_path / "sft.jsonl", out=tmp_path / "out", **fields)
-
-
-def test_a_start_that_fails_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_trainer_that_hangs_is_ended(tmp_path: Path) -> None:
     data = write_rows(tmp_path / "sft.jsonl", episode_rows(2))
-    monkeypatch.setattr("trainers.tiny.START_LIMIT_S", 0.01)
-    with pytest.raises(TrainingError, match=r"not written within 0\.01 s"):
-        make_tiny(TinySettings(data=data, out=tmp_path / "out"))
+    chosen = TinySettings(data=data, out=tmp_path / "out", parameters=0.1, vocabulary=300, epochs=1000)
+    with pytest.raises(TrainingError, match=r"said nothing for 0\.01 s"):
+        train_tiny(chosen, silence_limit_s=0.01)
+    assert [path.name for path in tmp_path.iterdir()] == ["sft.jsonl"]
+
+
+def test_a_killed_parent_leaves_no_child_and_no_folder(tmp_path: Path) -> None:
+    data = write_rows(tmp_path / "sft.jsonl", episode_rows(8))
+    code = (
+        "from trainers.tiny import *; import sys\n"
+        f"train_tiny(TinySettings(data={str(data)!r}, out={str(tmp_path / 'out')!r}, parameters=0.1,"
+        " vocabulary=300, epochs=1000, threads=1), on_progress=lambda p: print(p, flush=True))"
+    )
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE) as parent:
+        assert parent.stdout is not None
+        assert b"Progress" in parent.stdout.readline()
+        assert len(list(tmp_path.glob(".out-*"))) == 1
+        parent.send_signal(signal.SIGKILL)
+    deadline = time.monotonic() + 30
+    while list(tmp_path.glob(".out-*")) and time.monotonic() < deadline:
+        time.sleep(0.05)
     assert [path.name for path in tmp_path.iterdir()] == ["sft.jsonl"]
 
 
@@ -211,7 +245,7 @@ def test_the_command_plays_the_experts_of_the_training_tasks(
     )  # fmt: skip
     assert ended.returncode == 0, ended.stderr
     made = json.loads(ended.stdout.splitlines()[-1])
-    assert made["training"]["sequences"] == 32
+    assert made["episodes"] == 32
     assert "step 2/2 loss" in ended.stderr
     assert describe(tmp_path / "tiny").sha256
     kept = (tmp_path / "tasks" / "sft.jsonl").read_bytes()
@@ -226,10 +260,7 @@ def test_the_command_plays_the_experts_of_the_training_tasks(
         (["--data", "none.jsonl"], "cannot read none.jsonl"),
         (["--tasks", "none.jsonl"], "cannot read the tasks file none.jsonl"),
         (["--tasks", "empty.jsonl"], "holds no tasks"),
-        (
-            ["--data", "rows.jsonl", "--parameters", "400"],
-            "parameters is 400.0: it must be from 0.05 to 15 million",
-        ),
+        (["--data", "rows.jsonl", "--parameters", "400"], "parameters is 400.0: it must be from 0.05 to 15"),
         (["--data", "rows.jsonl", "--out", "taken"], "not an empty folder"),
     ],
 )
@@ -251,3 +282,9 @@ def test_bad_input_ends_with_2_and_one_line(
     assert says in ended.stderr
     assert len(ended.stderr.strip().splitlines()) == 1
     assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_taken_folder_is_refused_before_anything_runs(tmp_path: Path) -> None:
+    (tmp_path / "out").write_text("mine")
+    with pytest.raises(ConfigError, match="exists already"):
+        train_tiny(TinySettings(data=tmp_path / "none", out=tmp_path / "out"))

@@ -1,0 +1,362 @@
+"""Making a tiny policy, in the child process: tokenizer, model, training, checkpoint.
+
+A loop of its own rather than TRL's trainer: that one's batches go from the longest rows to the shortest and
+round again, at which random weights forget what they have just learnt. Shuffled, the same rows give a lower
+loss on others in less time.
+Run as `python -m trainers.tiny_model SETTINGS`: JSON lines on standard output, progress first, then the
+result or an error.
+"""
+
+from __future__ import annotations
+
+import _thread
+import json
+import math
+import os
+import random
+import shutil
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from rro_sdk.errors import ConfigError, DataError, RROError, TrainingError
+from trainers.rows import Row, file_sha256, read_rows
+from trainers.saving import MANIFEST, sync
+from trainers.tiny import Made, Progress, TinySettings, refuse_taken
+
+PAD, USER, ASSISTANT, END = "<|pad|>", "<|user|>", "<|assistant|>", "<|end|>"
+
+TEMPLATE = (
+    "{%- for message in messages -%}"
+    "{%- if message['role'] == 'user' -%}"
+    f"{USER}{{{{- message['content'] -}}}}"
+    "{%- elif message['role'] == 'assistant' -%}"
+    f"{ASSISTANT}{{%- generation -%}}{{{{- message['content'] -}}}}{END}{{%- endgeneration -%}}"
+    "{%- endif -%}"
+    "{%- endfor -%}"
+    f"{{%- if add_generation_prompt -%}}{ASSISTANT}{{%- endif -%}}"
+)
+"""One token a role. The system message is left out: it is the same in every episode, a model trained from
+scratch has nothing to learn from it, and here a prompt's tokens cost more than anything else."""
+
+SPLIT = (
+    r"', '[^']*', '(?:YES|NO)', '[A-Z]*', (?:None|'[^']*'), '[^']*'\)"  # what DESC says of a column
+    r"|Thought:|\nAction:|Observation:"
+    r"|\p{N}| ?\p{L}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
+)
+"""What the tokenizer may merge: digits stay single, so that any number can be copied, and the parts of a
+turn and of MySQL's answers that never change become one token each."""
+
+HEAD = 32
+"""Width of an attention head."""
+
+SHAPES = ((0.0, 2), (0.8, 3), (1.6, 4), (6.0, 6), (12.0, 8))
+"""Layers from so many million parameters on."""
+
+NORM_LIMIT = 1.0
+REPORT_EVERY = 20
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Layers, hidden width, width of the feed-forward part, heads."""
+
+    layers: int
+    width: int
+    inner: int
+    heads: int
+
+    def parameters(self, vocabulary: int) -> int:
+        """Of the whole model, its tied embedding counted once."""
+        layer = 4 * self.width**2 + 3 * self.width * self.inner + 2 * self.width
+        return vocabulary * self.width + self.layers * layer + self.width
+
+
+@dataclass(frozen=True)
+class Conversation:
+    """An episode's messages as (role, text). `trained`: the places of the replies that the loss is on."""
+
+    messages: tuple[tuple[str, str], ...]
+    trained: frozenset[int]
+
+
+def layout(parameters: float, vocabulary: int) -> Layout:
+    """The model of that many million parameters, as near as whole heads allow; at least one head."""
+    layers = max(count for least, count in SHAPES if parameters >= least)
+
+    def of(heads: int) -> Layout:
+        width = heads * HEAD
+        return Layout(layers, width, round(width * 8 / 3 / HEAD) * HEAD, heads)
+
+    return min(
+        map(of, range(1, 65)), key=lambda each: abs(each.parameters(vocabulary) - parameters * 1_000_000)
+    )
+
+
+def conversations(rows: Iterable[Row]) -> list[Conversation]:
+    """SFT rows that continue one another, joined: an episode each, in the order of first appearance."""
+    whole: list[tuple[tuple[str, str], ...]] = [
+        (*((each["role"], each["content"]) for each in row.prompt), ("assistant", row.sides[0]))
+        for row in rows
+    ]
+    growing: dict[tuple[tuple[str, str], ...], list[int]] = {}
+    found: list[tuple[tuple[tuple[str, str], ...], set[int]]] = []
+    # Short ones first: a row then finds the episode that it continues.
+    for index in sorted(range(len(whole)), key=lambda index: len(whole[index])):
+        messages = whole[index]
+        places = [i for i, (role, _) in enumerate(messages) if role == "assistant"]
+        shorter = (messages[: place + 1] for place in reversed(places[:-1]))
+        host = next((growing[each].pop() for each in shorter if growing.get(each)), None)
+        if host is None:
+            host = len(found)
+            found.append((messages, set()))
+        found[host] = (messages, found[host][1] | {places[-1]})
+        growing.setdefault(messages, []).append(host)
+    return [Conversation(messages, frozenset(trained)) for messages, trained in found]
+
+
+def make_tokenizer(episodes: Sequence[Conversation], vocabulary: int) -> Any:
+    """A byte-level BPE tokenizer with the chat template, trained on the messages that the model will see."""
+    from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
+    from transformers import PreTrainedTokenizerFast
+
+    core = Tokenizer(models.BPE())
+    core.pre_tokenizer = pre_tokenizers.Sequence(
+        [
+            pre_tokenizers.Split(Regex(SPLIT), "isolated"),
+            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
+        ]
+    )
+    core.decoder = decoders.ByteLevel()
+    core.train_from_iterator(
+        (text for each in episodes for role, text in each.messages if role != "system"),
+        trainers.BpeTrainer(
+            vocab_size=vocabulary,
+            special_tokens=[PAD, USER, ASSISTANT, END],
+            initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+            show_progress=False,
+        ),
+    )
+    tokenizer: Any = PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]
+        tokenizer_object=core, eos_token=END, pad_token=PAD, clean_up_tokenization_spaces=False
+    )
+    tokenizer.chat_template = TEMPLATE
+    return tokenizer
+
+
+def encode(episode: Conversation, tokenizer: Any) -> tuple[list[int], list[bool]]:
+    """Token ids as the chat template gives them, and which of them the loss is on."""
+    roles = {
+        "user": tokenizer.convert_tokens_to_ids(USER),
+        "assistant": tokenizer.convert_tokens_to_ids(ASSISTANT),
+    }
+    ids: list[int] = []
+    trained: list[bool] = []
+    for place, (role, text) in enumerate(episode.messages):
+        if role == "system":
+            continue
+        inside = tokenizer.encode(text, add_special_tokens=False)
+        if role == "assistant":
+            inside.append(tokenizer.eos_token_id)
+        ids += [roles[role], *inside]
+        trained += [False, *[place in episode.trained] * len(inside)]
+    return ids, trained
+
+
+def make(settings: TinySettings, on_progress: Callable[[Progress], None]) -> Made:
+    """Train and put the checkpoint at `settings.out`, whole or not at all.
+
+    Raises:
+        ConfigError: `out` is taken, or the data cannot be read.
+        DataError: a row is not what it should be, or an episode is too long.
+        TrainingError: the loss is no number.
+    """
+    refuse_taken(settings.out)
+    began = time.monotonic()
+    episodes = conversations(read_rows(settings.data, "sft"))
+    tokenizer = make_tokenizer(episodes, settings.vocabulary)
+    encoded = [encode(each, tokenizer) for each in episodes]
+    _same_as_template(episodes[0], encoded[0][0], tokenizer)
+    longest = max(len(ids) for ids, _ in encoded)
+    if longest > settings.max_length:
+        raise DataError(
+            f"{settings.data}: an episode has {longest} tokens, over max_length {settings.max_length}: "
+            "raise --max-length or leave the episode out"
+        )
+    shape = layout(settings.parameters, len(tokenizer))
+    try:
+        settings.out.parent.mkdir(parents=True, exist_ok=True)
+        work = Path(tempfile.mkdtemp(prefix=f".{settings.out.name}-", dir=settings.out.parent))
+    except OSError as error:
+        raise ConfigError(f"cannot write beside {settings.out}: {error.strerror}") from error
+    try:
+        model, report = _train(settings, shape, tokenizer, encoded, on_progress)
+        made = Made(
+            folder=str(settings.out),
+            parameters=sum(each.numel() for each in model.parameters()),
+            vocabulary=len(tokenizer),
+            layers=shape.layers,
+            width=shape.width,
+            episodes=len(episodes),
+            tokens_an_episode=round(sum(len(ids) for ids, _ in encoded) / len(encoded), 1),
+            seconds=round(time.monotonic() - began, 1),
+            **report,
+        )
+        folder = work / "checkpoint"
+        model.save_pretrained(folder)
+        tokenizer.save_pretrained(folder)
+        manifest = {
+            "method": "tiny",
+            "data": {"path": str(settings.data), "sha256": file_sha256(settings.data)},
+            "settings": {
+                name: str(value) if isinstance(value, Path) else value
+                for name, value in asdict(settings).items()
+            },
+            "result": {name: value for name, value in asdict(made).items() if name != "folder"},
+        }
+        (folder / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n")
+        sync(folder)
+        try:
+            folder.rename(settings.out)
+        except OSError as error:
+            raise TrainingError(f"cannot put the checkpoint at {settings.out}: {error.strerror}") from error
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+    return made
+
+
+def _same_as_template(episode: Conversation, ids: list[int], tokenizer: Any) -> None:
+    messages = [{"role": role, "content": text} for role, text in episode.messages]
+    rendered = tokenizer.apply_chat_template(messages, tokenize=True, return_dict=True)["input_ids"]
+    if list(rendered) != ids:
+        raise TrainingError("the chat template and the training data write an episode differently")
+
+
+def _train(
+    settings: TinySettings,
+    shape: Layout,
+    tokenizer: Any,
+    encoded: Sequence[tuple[list[int], list[bool]]],
+    on_progress: Callable[[Progress], None],
+) -> tuple[Any, dict[str, Any]]:
+    """Returns the model and the figures of the training."""
+    import torch
+    from torch.nn.functional import cross_entropy
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    torch.manual_seed(settings.seed)
+    torch.set_num_threads(settings.threads or len(os.sched_getaffinity(0)))
+    model: Any = LlamaForCausalLM(
+        LlamaConfig(
+            vocab_size=len(tokenizer),
+            hidden_size=shape.width,
+            intermediate_size=shape.inner,
+            num_hidden_layers=shape.layers,
+            num_attention_heads=shape.heads,
+            num_key_value_heads=shape.heads,
+            max_position_embeddings=settings.max_length,
+            tie_word_embeddings=True,
+            bos_token_id=tokenizer.eos_token_id,
+            eos_token_id=tokenizer.eos_token_id,
+            pad_token_id=tokenizer.pad_token_id,
+        )
+    )
+    optimizer = torch.optim.AdamW(model.parameters(), lr=settings.lr, weight_decay=0.0, fused=True)
+    steps = settings.epochs * math.ceil(len(encoded) / settings.batch_size)
+    losses: list[float] = []
+    tokens, began = 0, time.monotonic()
+    model.train()
+    for step, batch in enumerate(_batches([len(ids) for ids, _ in encoded], settings), start=1):
+        width = max(len(encoded[i][0]) for i in batch)
+        ids = torch.full((len(batch), width), tokenizer.pad_token_id)
+        trained = torch.zeros((len(batch), width), dtype=torch.bool)
+        for row, i in enumerate(batch):
+            ids[row, : len(encoded[i][0])] = torch.tensor(encoded[i][0])
+            trained[row, : len(encoded[i][1])] = torch.tensor(encoded[i][1])
+        for group in optimizer.param_groups:
+            group["lr"] = settings.lr * _rate(step, steps, settings.warmup)
+        # Right-padded and causal, so no mask is needed; only the places that the loss is on are projected.
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            hidden = model.model(input_ids=ids, use_cache=False).last_hidden_state
+            scores = model.lm_head(hidden[:, :-1][trained[:, 1:]])
+        loss: Any = cross_entropy(scores.float(), ids[:, 1:][trained[:, 1:]])
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), NORM_LIMIT)
+        optimizer.step()
+        losses.append(loss.item())
+        if not math.isfinite(losses[-1]):
+            raise TrainingError(f"the loss is {losses[-1]} at step {step}: lower the learning rate")
+        tokens += sum(len(encoded[i][0]) for i in batch)
+        if step % REPORT_EVERY == 0 or step == steps:
+            recent = losses[-REPORT_EVERY:]
+            rate = tokens / max(time.monotonic() - began, 1e-9)
+            mean = sum(recent) / len(recent)
+            on_progress(Progress(step, steps, round(mean, 4), round(rate)))
+    last = losses[-max(1, len(losses) // 20) :]
+    report = {
+        "steps": steps,
+        "tokens": tokens,
+        "first_loss": round(losses[0], 4),
+        "final_loss": round(sum(last) / len(last), 4),
+    }
+    return model, report
+
+
+def _batches(lengths: Sequence[int], settings: TinySettings) -> Iterator[list[int]]:
+    """Shuffled batches of about equal lengths, for all epochs."""
+    draw, size = random.Random(settings.seed), settings.batch_size
+    for _ in range(settings.epochs):
+        order = list(range(len(lengths)))
+        draw.shuffle(order)
+        # Sorted within pools, so that little is padded and yet no epoch is like another.
+        pools = [
+            sorted(order[at : at + 16 * size], key=lengths.__getitem__)
+            for at in range(0, len(order), 16 * size)
+        ]
+        batches = [pool[at : at + size] for pool in pools for at in range(0, len(pool), size)]
+        draw.shuffle(batches)
+        yield from batches
+
+
+def _rate(step: int, steps: int, warmup: int) -> float:
+    """The share of the peak rate at a step, counted from 1."""
+    return min(1.0, step / max(1, warmup)) * max(0.02, 1 - (step - 1) / steps)
+
+
+def _end_with_parent() -> None:
+    """Interrupt this process when its standard input closes: the parent is gone and nobody waits."""
+
+    def watch() -> None:
+        while os.read(0, 1024):
+            pass
+        _thread.interrupt_main()
+
+    threading.Thread(target=watch, daemon=True, name="end-with-parent").start()
+
+
+def _say(line: dict[str, Any]) -> None:
+    print(json.dumps(line), flush=True)
+
+
+def main(argv: Sequence[str]) -> int:
+    """Entry point of the child that `rro model make tiny` starts: `argv` is a JSON object of settings."""
+    _end_with_parent()
+    try:
+        made = make(TinySettings(**json.loads(argv[0])), lambda progress: _say(asdict(progress)))
+    except RROError as error:
+        _say({"error": str(error), "bad_input": error.exit_code == 2})
+        return error.exit_code
+    except KeyboardInterrupt:
+        return 130
+    _say({"made": asdict(made)})
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
