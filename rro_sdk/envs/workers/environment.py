@@ -60,7 +60,8 @@ class WorkerEnvironment(SessionEnvironment):
         workers: processes.
         games_per_worker: games that a process holds; beyond it the one idle longest is dropped, and
             replayed when it is needed.
-        call_timeout_s: longest time of one call, the building of the world included.
+        start_timeout_s: longest time in which a process starts and builds its world.
+        call_timeout_s: longest time of one call.
         log: file for what worlds print; dropped by default.
 
     Raises:
@@ -79,6 +80,7 @@ class WorkerEnvironment(SessionEnvironment):
         settings: Mapping[str, Any] | None = None,
         workers: int = 2,
         games_per_worker: int = 64,
+        start_timeout_s: float = 120.0,
         call_timeout_s: float = 60.0,
         log: Path | None = None,
     ) -> None:
@@ -87,6 +89,7 @@ class WorkerEnvironment(SessionEnvironment):
         for label, value in (
             ("workers", workers),
             ("games_per_worker", games_per_worker),
+            ("start_timeout_s", start_timeout_s),
             ("call_timeout_s", call_timeout_s),
         ):
             if value <= 0:
@@ -99,6 +102,7 @@ class WorkerEnvironment(SessionEnvironment):
         self._workers = [
             Worker(
                 Begin(target, dict(settings or {})),
+                start_s=start_timeout_s,
                 call_s=call_timeout_s,
                 most=games_per_worker,
                 log=log,

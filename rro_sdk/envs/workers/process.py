@@ -26,13 +26,15 @@ class Worker:
 
     Args:
         begin: the world to build.
+        start_s: longest time in which the process starts and builds its world.
         call_s: longest time of one call; the process is killed after it.
         most: sessions that it holds, beside those that are just being used; the one idle longest makes room.
         log: where the world's output goes; nowhere by default.
     """
 
-    def __init__(self, begin: Begin, *, call_s: float, most: int, log: Path | None) -> None:
+    def __init__(self, begin: Begin, *, start_s: float, call_s: float, most: int, log: Path | None) -> None:
         self._begin = begin
+        self._start_s = start_s
         self._call_s = call_s
         self._most = most
         self._log = log
@@ -132,15 +134,18 @@ class Worker:
                 return Reply()
             if request.operation == "step" and request.session not in self._sessions:
                 return Reply(lost=True)
+            limit_s = self._start_s
             try:
-                async with asyncio.timeout(self._call_s):
+                async with asyncio.timeout(limit_s):
                     process = await self._started()
+                limit_s = self._call_s
+                async with asyncio.timeout(limit_s):
                     if request.operation == "open":
                         await self._make_room(process)
                     reply = await _exchange(process, request)
             except TimeoutError:
                 await self._kill()
-                return Reply(error=f"the world did not answer within {self._call_s:g} s")
+                return Reply(error=f"the world did not answer within {limit_s:g} s")
             except (asyncio.IncompleteReadError, BrokenPipeError, ConnectionResetError, msgspec.DecodeError):
                 code = await self._kill()
                 return Reply(error=f"the world's process ended by itself (exit status {code})")

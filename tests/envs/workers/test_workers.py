@@ -10,11 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import pytest_asyncio
 
 from rro_sdk.envs.conformance import check
 from rro_sdk.envs.workers import WorkerEnvironment
 from rro_sdk.errors import ConfigError, DataError, EnvironmentFault
 from rro_sdk.types import Task
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 TASKS = [Task(f"t{number}", "?") for number in range(2)]
 REPOSITORY = Path(__file__).resolve().parents[3]
@@ -33,8 +36,9 @@ def worker_env(**settings: Any) -> WorkerEnvironment:
     return WorkerEnvironment("tests.envs.workers.worlds:World", **given)
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def env() -> AsyncIterator[WorkerEnvironment]:
+    """One worker for all tests that leave it usable: starting one is most of what a test costs."""
     async with worker_env() as env:
         yield env
 
@@ -71,10 +75,10 @@ async def test_a_blocking_step_holds_up_neither_the_loop_nor_another_worker() ->
 
 
 async def test_a_world_that_hangs_is_ended_and_its_neighbours_are_replayed() -> None:
-    async with worker_env(call_timeout_s=2.0) as env:
+    async with worker_env(call_timeout_s=0.5) as env:
         one, other = await env.start(TASKS[0]), await env.start(TASKS[1])
         await other.step("a")
-        with pytest.raises(EnvironmentFault, match="did not answer within 2 s"):
+        with pytest.raises(EnvironmentFault, match=r"did not answer within 0\.5 s"):
             await one.step("hang")
         assert (await other.step("b")).text == "['a', 'b']"
         assert (await one.step("c")).text == "['c']"
