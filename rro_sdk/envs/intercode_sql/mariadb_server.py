@@ -252,7 +252,12 @@ def _start(program: str, folder: Path, *options: str) -> Server:
                 stderr=log,
                 start_new_session=True,
             )
-        if _ready(process, address):
+        try:
+            ready = _ready(process, address)
+        except BaseException:  # such as Ctrl-C: no server without a note of it
+            _end(process.pid)
+            raise
+        if ready:
             server = Server(process.pid, address)
             write_lines(folder / "server.json", [msgspec.json.encode(server)])
             return server

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from rro_sdk.envs.intercode_sql import InterCodeSQL, Settings
-from rro_sdk.envs.intercode_sql.env import Answer, _AnswerCache
+from rro_sdk.envs.intercode_sql.env import Answer, _AnswerCache, _interrupted
 from rro_sdk.envs.intercode_sql.library import Library
 from rro_sdk.errors import ConfigError, DataError, EnvironmentFault
 from rro_sdk.types import Observation, Task
@@ -203,6 +203,23 @@ async def test_a_slow_statement_does_not_hold_up_the_event_loop(bakery_library: 
             turns += 1
         assert turns > 3
         assert (await slow).text.endswith("maximum statement execution time exceeded")
+
+
+@pytest.mark.parametrize(
+    ("statement", "text"),
+    [
+        # More rows, then more work, than is tried on the event loop.
+        ("SELECT 1 FROM sale a, sale b, sale c, sale d", str([(1,)] * 625)),
+        ("SELECT COUNT(*) FROM sale a, sale b, sale c, sale d, sale e, sale f, sale g", "[(78125,)]"),
+    ],
+)
+async def test_what_is_too_much_for_the_event_loop_is_run_in_full(
+    bakery_library: Library, task: Task, statement: str, text: str
+) -> None:
+    async with InterCodeSQL(library=bakery_library, preset="plain") as env:
+        assert env._quick is not None
+        assert _interrupted(env._quick.run("bakery", statement))
+        assert await (await env.start(task)).step(statement) == Observation(text)
 
 
 async def test_a_cancelled_step_ends_its_statement(
