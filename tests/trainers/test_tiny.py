@@ -20,7 +20,8 @@ from rro_sdk.cli import main
 from rro_sdk.errors import ConfigError, DataError, TrainingError
 from trainers.rows import Row, parse_rows, read_rows
 from trainers.tiny import Progress, TinySettings, train_tiny
-from trainers.tiny_model import Conversation, conversations, encode, layout, make, make_tokenizer
+from trainers.tiny_model import layout, make
+from trainers.tiny_text import Conversation, conversations, encode, make_tokenizer
 
 from .conftest import message, write_rows
 
