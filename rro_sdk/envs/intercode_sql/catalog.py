@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from functools import cached_property
+
 import msgspec
+
+from rro_sdk.envs.intercode_sql.sqltypes import SqlType, column_type
 
 
 class Column(msgspec.Struct, frozen=True):
@@ -20,7 +24,7 @@ class Column(msgspec.Struct, frozen=True):
         return (self.name, self.type, "YES" if self.nullable else "NO", self.key, self.default, self.extra)
 
 
-class Table(msgspec.Struct, frozen=True):
+class Table(msgspec.Struct, frozen=True, dict=True):
     """One table. `create` is its CREATE TABLE statement in MySQL's dialect; `rows` how many it holds."""
 
     name: str
@@ -28,8 +32,18 @@ class Table(msgspec.Struct, frozen=True):
     rows: int = 0
     create: str = ""
 
+    @cached_property
+    def shape(self) -> tuple[tuple[str, SqlType], ...]:
+        """Lower-case name and type of each column."""
+        return tuple((column.name.lower(), column_type(column.type)) for column in self.columns)
 
-class Database(msgspec.Struct, frozen=True):
+    @cached_property
+    def names(self) -> frozenset[str]:
+        """Lower-case names of its columns."""
+        return frozenset(name for name, _ in self.shape)
+
+
+class Database(msgspec.Struct, frozen=True, dict=True):
     """One database: its tables in alphabetical order, which is the order of `SHOW TABLES`."""
 
     name: str
@@ -37,8 +51,11 @@ class Database(msgspec.Struct, frozen=True):
 
     def table(self, name: str) -> Table | None:
         """The table of that name, in any case."""
-        wanted = name.lower()
-        return next((table for table in self.tables if table.name.lower() == wanted), None)
+        return self._by_name.get(name.lower())
+
+    @cached_property
+    def _by_name(self) -> dict[str, Table]:
+        return {table.name.lower(): table for table in reversed(self.tables)}
 
     def schema_text(self) -> str:
         """The schema in few tokens: one `table(column, column)` line a table."""
@@ -47,7 +64,7 @@ class Database(msgspec.Struct, frozen=True):
         )
 
 
-class Catalog(msgspec.Struct, frozen=True):
+class Catalog(msgspec.Struct, frozen=True, dict=True):
     """All databases of one dump. `source_sha256` and `converter` say what made the files."""
 
     source_sha256: str
@@ -56,8 +73,11 @@ class Catalog(msgspec.Struct, frozen=True):
 
     def database(self, name: str) -> Database | None:
         """The database of that name, in any case."""
-        wanted = name.lower()
-        return next((each for each in self.databases if each.name.lower() == wanted), None)
+        return self._by_name.get(name.lower())
+
+    @cached_property
+    def _by_name(self) -> dict[str, Database]:
+        return {database.name.lower(): database for database in reversed(self.databases)}
 
     @property
     def counts(self) -> tuple[int, int, int]:

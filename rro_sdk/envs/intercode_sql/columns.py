@@ -20,12 +20,12 @@ def unknown(nodes: Nodes, database: Database) -> str | None:
     select = nodes.tree
     if not isinstance(select, exp.Select) or len(nodes.of(exp.Query)) > 1 or nodes.of(*_UNSURE):
         return None
-    sources: dict[str, set[str]] = {}
+    sources: dict[str, frozenset[str]] = {}
     for source in nodes.of(exp.Table):
         table = database.table(source.name)
         if table is None or source.db.lower() not in ("", database.name.lower()):
             return None
-        sources[(source.alias or source.name).lower()] = {column.name.lower() for column in table.columns}
+        sources[(source.alias or source.name).lower()] = table.names
     for each in select.expressions:
         message = _missing(each, sources, "field list")
         if message is not None:
@@ -37,7 +37,7 @@ def unknown(nodes: Nodes, database: Database) -> str | None:
     return _missing(where, sources, "where clause") or None
 
 
-def _missing(tree: exp.Expr, sources: dict[str, set[str]], clause: str) -> str | None:
+def _missing(tree: exp.Expr, sources: dict[str, frozenset[str]], clause: str) -> str | None:
     """The message for the first unknown column; empty where the engine has something to say before it."""
     for column in tree.find_all(exp.Column, bfs=False):
         if isinstance(column.this, exp.Star):

@@ -217,7 +217,7 @@ class _Select:
 
 
 def _has(table: Table, column: str) -> bool:
-    return any(each.name.lower() == column for each in table.columns)
+    return column in table.names
 
 
 def _keys(table: Table) -> Iterator[list[str]]:

@@ -6,7 +6,7 @@ has no type and stays as it is: a wrong name is SQLite's to report.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from sqlglot import exp
@@ -24,7 +24,7 @@ from rro_sdk.envs.intercode_sql.sqltypes import (
     unify,
 )
 
-Shape = list[tuple[str, SqlType | None]]
+Shape = Sequence[tuple[str, SqlType | None]]
 """Result columns: lower-case name and type."""
 
 INT_FUNCTIONS = (
@@ -108,7 +108,7 @@ class Typer:
         joins = tree.args.get("joins") or []
         for source in [*([start.this] if start is not None else []), *(join.this for join in joins)]:
             self._add_source(source, scope, ctes)
-        own = list(_own_nodes(tree, skip=(start, *(join.this for join in joins))))
+        own = _own_nodes(tree, skip=(start, *(join.this for join in joins)))
         # Inner queries first: what they give is a type of the outer expressions.
         inner: dict[int, Shape] = {}
         for nested in own:
@@ -117,7 +117,8 @@ class Typer:
         _fix_groups(tree, scope)
         reader = _Reader(scope, inner)
         for node in own:
-            _adapt(node, reader.type_of)
+            if type(node) in _ADAPTED:
+                _adapt(node, reader.type_of)
         return list(self._projections(tree, scope, reader))
 
     def _add_source(self, source: exp.Expr, scope: Scope, ctes: dict[str, Shape]) -> None:
@@ -131,9 +132,7 @@ class Typer:
             if source.name.lower() in ctes:
                 scope.sources[name] = ctes[source.name.lower()]
             elif table is not None:
-                scope.sources[name] = [
-                    (column.name.lower(), column_type(column.type)) for column in table.columns
-                ]
+                scope.sources[name] = table.shape
             else:
                 scope.sources[name] = []
         for join in source.args.get("joins") or []:
@@ -176,11 +175,11 @@ class _Reader:
         """The type of an expression, None where it is not known."""
         if node is None:
             return None
+        if isinstance(node, exp.Column):
+            return self._scope.type_of(node)
         if isinstance(node, exp.Alias | exp.Paren | exp.Neg | exp.Min | exp.Max | exp.Window | exp.Distinct):
             child = node.expressions[0] if isinstance(node, exp.Distinct) and node.expressions else node.this
             return self.type_of(child)
-        if isinstance(node, exp.Column):
-            return self._scope.type_of(node)
         if isinstance(node, exp.Literal):
             return _literal(node)
         if isinstance(node, exp.Query):
@@ -296,28 +295,27 @@ def _renamed(shape: Shape, source: exp.Expr) -> Shape:
     return [(name, kind) for name, (_, kind) in zip(names, shape, strict=True)]
 
 
-def _own_nodes(tree: exp.Expr, skip: Iterable[exp.Expr | None]) -> Iterator[exp.Expr]:
+def _own_nodes(tree: exp.Expr, skip: Iterable[exp.Expr | None]) -> list[exp.Expr]:
     """Every node of one SELECT, without its sources, its WITH and the insides of nested queries."""
     left_out = {id(node) for node in skip if node is not None}
     clause = tree.args.get("with_") or tree.args.get("with")
     if clause is not None:
         left_out.add(id(clause))
+    own = []
     stack = [tree]
     while stack:
         node = stack.pop()
-        yield node
-        if node is not tree and isinstance(node, exp.Query):
-            continue
-        stack.extend(child for child in node.iter_expressions() if id(child) not in left_out)
+        own.append(node)
+        if node is tree or not isinstance(node, exp.Query):
+            stack += [child for child in node.iter_expressions() if id(child) not in left_out]
+    return own
 
 
-_ADAPTED = (exp.Sum, exp.Avg, *COMPARISONS, exp.Between, exp.In)
+_ADAPTED = frozenset({exp.Sum, exp.Avg, *COMPARISONS, exp.Between, exp.In})
 
 
 def _adapt(node: exp.Expr, type_of: Callable[[exp.Expr | None], SqlType | None]) -> None:
     """Make one node as MySQL means it: text against a number compares as numbers, dates add up as numbers."""
-    if not isinstance(node, _ADAPTED):
-        return
     if isinstance(node, exp.Sum | exp.Avg):
         kind = type_of(node.this)
         if kind is not None and kind.temporal:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from functools import cache
-from itertools import chain
 from typing import TypeVar, cast
 
 from sqlglot import exp
@@ -16,18 +15,18 @@ class Nodes:
 
     def __init__(self, tree: exp.Expr) -> None:
         self.tree = tree
-        self._by_class: dict[type[exp.Expr], list[tuple[int, exp.Expr]]] = {}
-        for place, node in enumerate(tree.walk()):
-            self._by_class.setdefault(type(node), []).append((place, node))
+        self._all = list(tree.walk())
+        self._by_class: dict[type[exp.Expr], list[exp.Expr]] = {}
+        for node in self._all:
+            self._by_class.setdefault(type(node), []).append(node)
 
     def of(self, *kinds: type[N]) -> list[N]:
         """Those of some kinds."""
         wanted = _with_subclasses(kinds)
         held = [nodes for kind, nodes in self._by_class.items() if kind in wanted]
-        if not held:
-            return []
-        found = held[0] if len(held) == 1 else sorted(chain(*held), key=_place)
-        return [cast(N, node) for _, node in found]
+        if len(held) > 1:
+            return [cast(N, node) for node in self._all if type(node) in wanted]
+        return cast(list[N], list(held[0])) if held else []
 
     def first(self, *kinds: type[N]) -> N | None:
         return next(iter(self.of(*kinds)), None)
@@ -43,7 +42,3 @@ def _with_subclasses(kinds: tuple[type[exp.Expr], ...]) -> frozenset[type[exp.Ex
             found.add(kind)
             left += kind.__subclasses__()
     return frozenset(found)
-
-
-def _place(entry: tuple[int, exp.Expr]) -> int:
-    return entry[0]

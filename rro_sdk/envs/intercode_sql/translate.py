@@ -176,15 +176,17 @@ def _localise(nodes: Nodes, database: Database) -> None:
             if not table.alias:
                 table.set("alias", exp.TableAlias(this=exp.to_identifier(table.name)))
             table.set("this", exp.to_identifier(held))
-        table.set("db", None)
-        table.set("catalog", None)
+        if table.args.get("db") is not None:
+            table.set("db", None)
+            table.set("catalog", None)
     for select in nodes.of(exp.Select):
         source = select.args.get("from_")
         if source is not None and source.this.name.lower() == refusals.DUAL and not select.args.get("joins"):
             select.set("from_", None)
     for column in nodes.of(exp.Column):
-        column.set("db", None)
-        column.set("catalog", None)
+        if column.args.get("db") is not None:
+            column.set("db", None)
+            column.set("catalog", None)
     for call in nodes.of(exp.CurrentSchema):
         call.replace(exp.Literal.string(database.name.lower()))
 
