@@ -27,9 +27,12 @@ ABORTED_STATUS = 409
 down (5xx). A reload is the usual cause, and the server queues the new try by itself, so it need not wait."""
 
 
-GIVE_UP_S = 2.0
-"""How long an aborted request may take to say what it cost. SGLang answers within one decoding step; where
-the id did not reach it, closing the connection is what stops it, and that should not wait for long."""
+GIVE_UP_S = 8.0
+"""How long an aborted request may take to say what it cost. SGLang answers after the step that it is in,
+which takes seconds where a CPU computes a long prompt."""
+
+GATEWAY_GIVE_UP_S = 1.0
+"""The same behind a gateway, which may have dropped the id: there the closed connection is what stops it."""
 
 
 class ModelInfo(msgspec.Struct, frozen=True):
@@ -144,7 +147,8 @@ class Server:
             if n > 1:  # the id does not reach SGLang then, and only the closed connection stops it
                 sent.cancel()
             await self.abort(rid)
-            await asyncio.wait({sent}, timeout=GIVE_UP_S)
+            direct = self.control_urls == (self.url,)
+            await asyncio.wait({sent}, timeout=GIVE_UP_S if direct else GATEWAY_GIVE_UP_S)
         finally:
             spent = None
             if not sent.done():

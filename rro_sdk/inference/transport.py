@@ -22,7 +22,7 @@ CONNECT_TIMEOUT_S = 10.0
 """A server that does not accept within this is as good as gone; loopback and data-centre links take ms."""
 
 
-BACKGROUND_GRACE_S = 5.0
+BACKGROUND_GRACE_S = 8.0
 """How long closing waits for aborts that are under way."""
 
 

@@ -65,6 +65,7 @@ def sglang_server(
         max_total_tokens=16384,
         log_dir=tmp_path_factory.mktemp("sglang"),
         startup_timeout_s=240.0,
+        extra_args=("--enable-metrics",),
     )
     servers = SGLangServers(settings)
     servers.start()
