@@ -25,6 +25,7 @@ from rro_sdk.envs.intercode_sql.reward import clip, score
 from rro_sdk.envs.intercode_sql.runner import DEFAULT_LIMITS, Runner
 from rro_sdk.envs.intercode_sql.sandbox import Limits
 from rro_sdk.errors import ConfigError, DataError, EnvironmentFault
+from rro_sdk.fingerprint import digest_of
 from rro_sdk.types import Observation, Task
 
 T = TypeVar("T")
@@ -146,6 +147,8 @@ class InterCodeSQL(Environment):
         self.demonstrations = demonstrations.messages(
             self.settings.demonstrations, show_schema=self.settings.show_schema
         )
+        catalog = self.library.catalog
+        self.data_digest = digest_of(self.settings, catalog.source_sha256, catalog.converter)
         self._limits = Limits(
             seconds=self.settings.statement_timeout_s,
             steps=DEFAULT_LIMITS.steps,

@@ -114,6 +114,7 @@ def _query(
         tree = tree.unnest()
     _unwrap_operands(nodes)
     ctes = frozenset(cte.alias.lower() for cte in nodes.of(exp.CTE))
+    _keep_group_order(tree, database, ctes)
     order_sql = _order_sql(tree, syntax)
     return Query(syntax.written(tree), types, tree, order_sql, ctes, refused)
 
@@ -189,6 +190,27 @@ def _localise(nodes: Nodes, database: Database) -> None:
             column.set("catalog", None)
     for call in nodes.of(exp.CurrentSchema):
         call.replace(exp.Literal.string(database.name.lower()))
+
+
+def _keep_group_order(tree: exp.Expr, database: Database, ctes: frozenset[str]) -> None:
+    """Groups of one table that nobody ordered: MySQL 8 gives them as it met them, SQLite sorted.
+
+    Where an index begins with the column, both read the index.
+    """
+    if not isinstance(tree, exp.Select) or tree.args.get("order") is not None or tree.args.get("joins"):
+        return
+    group, source = tree.args.get("group"), tree.args.get("from_")
+    if group is None or source is None or not isinstance(source.this, exp.Table):
+        return
+    table = database.table(source.this.name)
+    if table is None or table.name in ctes:
+        return
+    plain = {column.name.lower() for column in table.columns if not column.key}
+    aliases = {each.alias.lower(): each.this for each in tree.expressions if isinstance(each, exp.Alias)}
+    meant = [aliases.get(each.name.lower(), each) for each in group.expressions]
+    if all(isinstance(each, exp.Column) and each.name.lower() in plain for each in meant):
+        row = exp.column("rowid", table=source.this.alias_or_name)
+        tree.set("order", exp.Order(expressions=[exp.Ordered(this=exp.Min(this=row))]))
 
 
 def _unwrap_operands(nodes: Nodes) -> None:

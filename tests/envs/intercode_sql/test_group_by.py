@@ -77,3 +77,21 @@ def test_what_is_not_is_refused_as_mysql_does(runner: Runner, statement: str, wo
 def test_an_unknown_column_is_the_first_complaint(runner: Runner) -> None:
     result = runner.run("bakery", "SELECT name, nam FROM baker GROUP BY town")
     assert result == Failure("Unknown column 'nam' in 'field list'")
+
+
+@pytest.mark.parametrize(
+    ("statement", "rows"),
+    [
+        # as met, for want of an index
+        ("SELECT bread_id, COUNT(*) FROM sale GROUP BY bread_id", ((2, 2), (1, 2), (3, 1))),
+        ("SELECT s.bread_id AS b FROM sale AS s WHERE loaves > 3 GROUP BY b LIMIT 1", ((2,),)),
+        ("SELECT loaves FROM sale GROUP BY loaves HAVING loaves < 8", ((5,), (7,), (3,))),
+        # by the index, or as asked
+        ("SELECT id, COUNT(*) FROM bread GROUP BY id", ((1, 1), (2, 1), (3, 1))),
+        ("SELECT bread_id, COUNT(*) FROM sale GROUP BY bread_id ORDER BY bread_id", ((1, 2), (2, 2), (3, 1))),
+    ],
+)
+def test_groups_come_in_the_order_in_which_they_were_met(
+    runner: Runner, statement: str, rows: tuple[tuple[int, ...], ...]
+) -> None:
+    assert runner.run("bakery", statement) == Rows(rows)

@@ -169,6 +169,8 @@ SAME = [
     "SELECT name FROM baker WHERE id IN (SELECT baker_id FROM sale WHERE loaves > 5) ORDER BY id",
     "SELECT 7 / 2, 7 DIV 2, 7 / 0",
     "SELECT name FROM baker WHERE age > '40' ORDER BY id",
+    "SELECT bread_id, COUNT(*) FROM sale GROUP BY bread_id",
+    "SELECT loaves FROM sale GROUP BY loaves HAVING loaves < 8",
     "SHOW TABLES",
     "SELECT NOW(), SYSDATE(), CURDATE()",
     "SELECT nam FROM baker",
@@ -189,10 +191,6 @@ def test_it_answers_as_sqlite_does(maria: MariaDBRunner, runner: Runner, stateme
 def test_values_arrive_in_their_types(maria: MariaDBRunner, runner: Runner) -> None:
     statement = "SELECT id, code, price, rate, made, seen, year FROM thing ORDER BY id"
     assert maria.run("kinds", statement) == runner.run("kinds", statement)
-    # Nobody ordered the groups: they come in the order in which they were met.
-    assert maria.run("bakery", "SELECT bread_id, COUNT(*) FROM sale GROUP BY bread_id") == Rows(
-        ((2, 2), (1, 2), (3, 1))
-    )
 
 
 @installed
