@@ -31,6 +31,11 @@ def settings_of(value: object) -> dict[str, Any]:
     return found
 
 
+def digest_of(*parts: object) -> str:
+    """A short name for anything that msgspec encodes."""
+    return hashlib.blake2b(msgspec.json.encode(parts, order="deterministic"), digest_size=8).hexdigest()
+
+
 def task_digest(task: Task) -> bytes:
     """16 bytes that change with the task's instruction or data."""
     return hashlib.blake2b(msgspec.json.encode(task, order="deterministic"), digest_size=16).digest()

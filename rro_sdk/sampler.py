@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import platform
 from collections.abc import AsyncGenerator, Iterable, Iterator, Sequence
 from contextlib import AsyncExitStack, aclosing, suppress
 from dataclasses import dataclass
@@ -360,7 +361,10 @@ class Sampler:
                 url: {"model_path": info.model_path, "weight_version": info.weight_version}
                 for url, info in self._infos.items()
             },
-            versions={name: metadata.version(name) for name in ("rro-sdk", "aiohttp", "msgspec")},
+            versions={
+                "python": platform.python_version(),
+                **{name: metadata.version(name) for name in ("rro-sdk", "aiohttp", "msgspec")},
+            },
             model=self._model(),
             data=self.env.data_digest,
             command=self._command,

@@ -153,6 +153,17 @@ async def test_other_settings_tasks_or_environments_are_refused_and_named(tmp_pa
     assert policy.seeds, "and after all that it goes on"
 
 
+async def test_other_data_behind_the_tasks_is_refused(tmp_path: Path) -> None:
+    run, env = tmp_path / "run", ToyEnv()
+    env.data_digest = "a"
+    with pytest.raises(Killed):
+        await explore(run, Mortal(40), env=env)
+    other = ToyEnv()
+    other.data_digest = "b"
+    with pytest.raises(ConfigError, match="data was 'a' and is 'b'"):
+        await explore(run, Mortal(), env=other, resume=True)
+
+
 async def test_a_world_that_answers_otherwise_than_recorded_ends_the_run(tmp_path: Path) -> None:
     run = tmp_path / "run"
     with pytest.raises(Killed):

@@ -58,8 +58,8 @@ class Environment(ABC):
         instructions: what the agent must know of the commands, for the system message.
         demonstrations: worked examples as alternating user / assistant messages (few-shot), or empty.
         fault_outcome: what a rollout scores, in [0, 1], that the environment itself could not finish.
-        data_digest: names the data behind the tasks, so that a resumed run notices other data; "" where
-            there is none.
+        data_digest: names settings and data (`rro_sdk.fingerprint.digest_of`), so that a resumed run notices
+            others; "" where it is not known.
     """
 
     name: str

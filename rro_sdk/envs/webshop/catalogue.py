@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import random
 from array import array
 from collections.abc import Iterator, Sequence
@@ -50,6 +51,13 @@ class Catalogue:
     def index_bytes(self) -> int:
         """Bytes of the index's arrays."""
         return self._index.nbytes
+
+    def asins_digest(self) -> str:
+        """Changes with the products and their order."""
+        digest = hashlib.blake2b(digest_size=8)
+        for asin in self._asins:
+            digest.update(asin.encode() + b"\n")
+        return digest.hexdigest()
 
     def product(self, asin: str) -> Product | None:
         """The product of that number, None where there is none."""

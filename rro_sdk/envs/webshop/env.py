@@ -14,6 +14,7 @@ from rro_sdk.envs.webshop.reward import Score, score
 from rro_sdk.envs.webshop.session import Purchase, State
 from rro_sdk.envs.webshop.sources import open_catalogue
 from rro_sdk.errors import ConfigError, DataError, EnvironmentFault
+from rro_sdk.fingerprint import digest_of
 from rro_sdk.types import Observation, Task
 
 INSTRUCTIONS = (
@@ -91,6 +92,7 @@ class WebShop(Environment):
         self.catalogue = catalogue or open_catalogue(
             self.settings.products, size=self.settings.size, seed=self.settings.seed
         )
+        self.data_digest = digest_of(self.settings, len(self.catalogue), self.catalogue.asins_digest())
 
     async def start(self, task: Task) -> ShoppingEpisode:
         """Begin a task. Its `data` holds a `Goal`.
