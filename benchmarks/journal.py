@@ -31,6 +31,7 @@ from rro_sdk.types import (
     Candidate,
     Estimate,
     Message,
+    NoPairReason,
     Observation,
     PairChoice,
     StepRecord,
@@ -94,7 +95,7 @@ def task_rows(number: int, rng: random.Random) -> list[Row]:
                 rows += _rollout(key.with_rollout(rollout), turn)
             candidates.append(Candidate(index, action, Observation("[(3,)]"), estimate))
         pair = PairChoice(1, 0) if count > 1 else None
-        reason = None if pair else "single_candidate"
+        reason: NoPairReason | None = None if pair else "single_candidate"
         record = StepRecord(
             task, step, prefix, estimate, tuple(candidates), "risen", pair, reason, 0, "version", usage, 20
         )
@@ -145,7 +146,8 @@ async def sample(url: str, count: int, run: Path | None) -> float:
 
 async def throughput(url: str, count: int, rounds: int, folder: Path) -> tuple[list[float], list[float]]:
     """Tasks a second with and without a journal, in turns."""
-    with_journal, without = [], []
+    with_journal: list[float] = []
+    without: list[float] = []
     await sample(url, 4, None)  # warms connections and code
     for number in range(rounds):
         kept = folder / f"sampled{number}"

@@ -6,14 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-import msgspec
-
 from rro_sdk.envs.base import Environment
 from rro_sdk.errors import ConfigError
 from rro_sdk.inference.fleet import Fleet
 from rro_sdk.inference.wire import ChatRequest
 from rro_sdk.prompts import react
-from rro_sdk.types import Action, Message, Step, Usage
+from rro_sdk.types import Message, Step
+from rro_sdk.types import Proposal as Proposal
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,15 +38,6 @@ class Sampling:
             raise ConfigError(f"sampling top_p must be in (0, 1], not {self.top_p}")
         if self.max_tokens < 1:
             raise ConfigError(f"sampling max_tokens must be at least 1, not {self.max_tokens}")
-
-
-class Proposal(msgspec.Struct, frozen=True):
-    """An action with what it cost and which weights, on which server, made it."""
-
-    action: Action
-    usage: Usage = Usage()
-    weight_versions: tuple[str, ...] = ()
-    server: str = ""
 
 
 class Policy(Protocol):

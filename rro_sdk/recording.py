@@ -15,8 +15,7 @@ from typing import Protocol
 import msgspec
 
 from rro_sdk.draws import DrawKey
-from rro_sdk.policy import Proposal
-from rro_sdk.types import Action, Message, StepRecord, Usage
+from rro_sdk.types import Action, Message, Proposal, StepRecord, Usage
 
 
 class Turn(msgspec.Struct, frozen=True):

@@ -61,6 +61,15 @@ class Action(msgspec.Struct, frozen=True):
     error: str | None = None
 
 
+class Proposal(msgspec.Struct, frozen=True):
+    """An action with what it cost and which weights, on which server, made it."""
+
+    action: Action
+    usage: Usage = Usage()
+    weight_versions: tuple[str, ...] = ()
+    server: str = ""
+
+
 class Observation(msgspec.Struct, frozen=True):
     """What the environment answered. `outcome` in [0, 1] is there when and only when `done`.
 
