@@ -100,6 +100,9 @@ def _clause(tree: exp.Expr, name: str) -> str:
             continue
         node: exp.Expr | None = column
         while node is not None and not isinstance(node, exp.Query):
+            above = node.parent
+            if isinstance(above, exp.In) and above.this is node and above.args.get("query") is not None:
+                return "IN/ALL/ANY subquery"
             for kind, words in _CLAUSES:
                 if isinstance(node, kind):
                     return words

@@ -30,7 +30,10 @@ def unknown(library: Library, statement: str) -> str | None:
         ("SELECT baker.name FROM baker AS b", "baker.name", "field list"),
         ("SELECT name FROM baker WHERE city = 'Lund' AND ag = 3", "city", "where clause"),
         ("SELECT name, title FROM baker, bread WHERE prize > 3", "prize", "where clause"),
-        ("SELECT name FROM baker AS b JOIN sale AS s ON b.id = s.baker WHERE x = 1", None, ""),
+        ("SELECT name FROM baker AS b JOIN sale AS s ON b.id = s.baker WHERE x = 1", "x", "where clause"),
+        ("SELECT b.id FROM baker b JOIN sale s ON b.x = s.y JOIN bread c ON c.z = s.id", "c.z", "on clause"),
+        ("SELECT name AS n FROM baker GROUP BY n, m", "m", "group statement"),
+        ("SELECT name AS n FROM baker ORDER BY n, m", "m", "order clause"),
         ("SELECT id FROM baker, bread WHERE x = 1", None, ""),  # ambiguous before anything else
         ("SELECT name AS n FROM baker ORDER BY n", None, ""),
         ("SELECT * FROM baker WHERE NAME = 'Ada'", None, ""),
@@ -49,7 +52,11 @@ def test_what_is_certain_is_said(
 
 @pytest.mark.parametrize(
     "statement",
-    ["SELECT nam FROM baker", "SELECT b.nam FROM baker AS b", "SELECT name FROM baker WHERE city = 'Lund'"],
+    [
+        "SELECT nam FROM baker GROUP BY name",
+        "SELECT b.nam FROM baker AS b",
+        "SELECT name FROM baker WHERE city = 'Lund'",
+    ],
 )
 def test_the_engine_says_the_same(runner: Runner, monkeypatch: pytest.MonkeyPatch, statement: str) -> None:
     found = runner.run("bakery", statement)

@@ -126,6 +126,10 @@ def test_keeps_mysqls_types(runner: Runner, statement: str, expected: list[tuple
         ("SELECT * FROM loaf", "Table 'bakery.loaf' doesn't exist"),
         ("SELECT nam FROM baker", "Unknown column 'nam' in 'field list'"),
         ("SELECT name FROM baker WHERE nam = 1", "Unknown column 'nam' in 'where clause'"),
+        (
+            "SELECT name FROM baker WHERE nam NOT IN (SELECT title FROM bread)",
+            "Unknown column 'nam' in 'IN/ALL/ANY subquery'",
+        ),
         ("SELECT name FROM baker ORDER BY nam", "Unknown column 'nam' in 'order clause'"),
         ("SELECT name FROM baker GROUP BY nam", "Unknown column 'nam' in 'group statement'"),
         ("SELECT 1 FROM baker b JOIN sale s ON b.nam = s.baker_id", "Unknown column 'b.nam' in 'on clause'"),
