@@ -36,7 +36,7 @@ class TinySettings:
         out: new checkpoint folder.
         parameters: about how many, in millions.
         vocabulary: tokens, the 256 bytes among them.
-        epochs: passes over the episodes.
+        epochs: passes over the episodes; few by default, so that something is left for RRO to learn.
         batch_size: episodes a step.
         lr: peak learning rate; it rises for `warmup` steps and falls in a straight line to a fiftieth.
         warmup: steps.
@@ -49,7 +49,7 @@ class TinySettings:
     out: Path
     parameters: float = 2.5
     vocabulary: int = 2048
-    epochs: int = 5
+    epochs: int = 3
     batch_size: int = 16
     lr: float = 2e-3
     warmup: int = 50
