@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from rro_sdk.envs.conformance import check
+from rro_sdk.envs.conformance import CheckSettings, check
 from rro_sdk.envs.replay import Session, SessionEnvironment, Turn, digest, replay
 from rro_sdk.errors import EnvironmentFault
 from rro_sdk.types import Observation, Task
@@ -66,7 +66,7 @@ class Counting(SessionEnvironment):
 @pytest.mark.parametrize("snapshots", [False, True])
 async def test_sessions_keep_the_contract(snapshots: bool) -> None:
     env = Counting(snapshots=snapshots)
-    report = await check(env, [TASK])
+    report = await check(env, [TASK], settings=CheckSettings(max_block_s=10.0))
     assert all(each.ok for each in report.verdicts), report.lines()
     assert env.open_sessions == 0
 

@@ -43,7 +43,7 @@ class CheckSettings:
 
     check_timeout_s: float = 120.0
     concurrency: int = 16
-    max_block_s: float = 0.5
+    max_block_s: float = 1.0
     max_observation: int = 10_000_000
 
     def __post_init__(self) -> None:

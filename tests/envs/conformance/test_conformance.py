@@ -13,10 +13,11 @@ from rro_sdk.types import Task
 from tests.cli.test_cli import rro_async
 from tests.envs.conformance import worlds
 
-QUICK = CheckSettings(check_timeout_s=20.0, max_block_s=0.15)
+PATIENT = CheckSettings(check_timeout_s=60.0, max_block_s=10.0)
+"""So that a machine that is busy with other tests breaks no rule."""
 
 
-async def checked(env: Environment, settings: CheckSettings = QUICK) -> Report:
+async def checked(env: Environment, settings: CheckSettings = PATIENT) -> Report:
     return await check(env, worlds.tasks(), settings=settings)
 
 
@@ -48,7 +49,6 @@ async def test_a_world_that_keeps_the_contract_passes_every_rule() -> None:
         (worlds.NeverOver, "after the end", "takes another command"),
         (worlds.CrashesClosed, "after close", "raised ZeroDivisionError"),
         (worlds.EmptyCommands, "odd actions", "raised IndexError"),
-        (worlds.Blocks, "odd actions", "event loop stood still"),
         (worlds.NeedsData, "bad tasks", "raised KeyError"),
         (worlds.OneMemory, "concurrency", "when 16 episodes run at once"),
         (worlds.LeaksFiles, "clean-up", "more open files after 20"),
@@ -68,6 +68,12 @@ async def test_an_environment_that_hangs_fails_its_check_and_no_more() -> None:
     assert "cancellation" in broken(report)
     assert "did not come back within 0.2 s" in report.lines()
     assert len(report.verdicts) == 13
+
+
+async def test_a_world_that_blocks_the_event_loop_is_found() -> None:
+    report = await checked(worlds.Blocks(), CheckSettings(max_block_s=0.1))
+    assert "odd actions" in broken(report)
+    assert "event loop stood still" in report.lines()
 
 
 async def test_a_process_that_outlives_its_environment_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -93,7 +99,7 @@ async def test_what_a_world_says_never_gets_into_the_report() -> None:
 
 
 async def test_rules_that_nothing_was_held_against_are_named() -> None:
-    report = await check(worlds.Corridor(), worlds.tasks(), commands=lambda task: ("a",))
+    report = await check(worlds.Corridor(), worlds.tasks(), commands=lambda task: ("a",), settings=PATIENT)
     assert report.ok
     assert [each.check for each in report.verdicts if each.ok is None] == ["after the end"]
     assert "1 not tried" in report.figures()

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from rro_sdk.envs.conformance import check
+from rro_sdk.envs.conformance import CheckSettings, check
 from rro_sdk.envs.workers import WorkerEnvironment
 from rro_sdk.errors import ConfigError, DataError, EnvironmentFault
 from rro_sdk.types import Task
@@ -58,7 +58,9 @@ async def until(true: Callable[[], bool]) -> None:
 
 async def test_a_world_in_workers_keeps_the_contract() -> None:
     # Three games a worker are fewer than the kit plays at once: most are dropped and replayed.
-    report = await check(worker_env(workers=2, games_per_worker=3), TASKS)
+    report = await check(
+        worker_env(workers=2, games_per_worker=3), TASKS, settings=CheckSettings(max_block_s=10.0)
+    )
     assert report.ok, report.lines()
     assert all(each.ok for each in report.verdicts), report.lines()
 
