@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from rro_sdk.methods import FixedSize
-from rro_sdk.sampler import PAIRS_NAME, Sampler
+from rro_sdk.run import PAIRS_NAME
+from rro_sdk.sampler import Sampler
 from rro_sdk.types import Task
 from tests.toys import ScriptedPolicy, ToyEnv
 
