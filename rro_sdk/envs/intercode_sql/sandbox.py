@@ -137,6 +137,14 @@ class Connection:
         finally:
             self._sqlite.set_progress_handler(None, 0)
 
+    def misses(self, statement: str, table: str) -> bool:
+        """Whether SQLite reads a statement, which it does not run, and finds that this table is missing."""
+        try:
+            self._sqlite.execute(f"EXPLAIN {statement}").close()
+        except (sqlite3.Error, sqlite3.Warning, ValueError) as error:
+            return str(error) == f"no such table: {table}"
+        return False
+
     def close(self) -> None:
         self._sqlite.close()
 

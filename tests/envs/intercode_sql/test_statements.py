@@ -219,3 +219,32 @@ def test_chance_is_the_same_every_time(runner: Runner) -> None:
     first = rows(runner, statement)
     rows(runner, "SELECT RAND(), RAND()")
     assert rows(runner, statement) == first
+
+
+@pytest.mark.parametrize(
+    ("statement", "message"),
+    [
+        ("SELECT * FROM loaf", "Table 'bakery.loaf' doesn't exist"),
+        ("select x, y from Loaf where x = 'from baker'", "Table 'bakery.loaf' doesn't exist"),
+        ("SELECT name FROM baker b JOIN `loaf` l ON b.id = l.id", "Table 'bakery.loaf' doesn't exist"),
+        ("SELECT name FROM baker WHERE id IN (SELECT id FROM loaf)", "Table 'bakery.loaf' doesn't exist"),
+        ("SELECT * FROM loaf WHERE", "You have an error in your SQL syntax"),
+        ("SELECT * FROM loaf, crumb", "Table 'bakery.loaf' doesn't exist"),
+        ("SELECT 1 FROM loaf UNION SELECT 2 FROM crumb", "Table 'bakery.loaf' doesn't exist"),
+        ("SELECT * FROM show", "You have an error in your SQL syntax"),
+        ("SELECT * FROM kinds.loaf", "Access denied"),
+        ("SELECT * FROM loaf; DROP TABLE baker", "Table 'bakery.loaf' doesn't exist"),
+    ],
+)
+def test_a_missing_table_is_named_as_in_a_full_reading(
+    runner: Runner, monkeypatch: pytest.MonkeyPatch, statement: str, message: str
+) -> None:
+    found = failure(runner, statement)
+    assert found.startswith(message)
+    monkeypatch.setattr("rro_sdk.envs.intercode_sql.runner._lone_unknown_table", lambda *_: None)
+    assert failure(runner, statement) == found
+
+
+def test_words_that_look_like_a_table_are_none(runner: Runner) -> None:
+    assert rows(runner, "SELECT 'from nowhere', name FROM baker WHERE id = 1") == [("from nowhere", "Nils")]
+    assert rows(runner, "SELECT EXTRACT(YEAR FROM made) FROM thing WHERE id = 1", "kinds") == [(2003,)]
