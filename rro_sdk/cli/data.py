@@ -55,7 +55,7 @@ def synth() -> None:
     "--mistakes", type=float, default=0.2, show_default=True, help="Share of experts that correct an error."
 )
 @click.option("--show-schema", is_flag=True, help="For episodes that open with the schema: nobody looks.")
-@click.option("--out", type=click.Path(path_type=Path), help="New folder. [default: synth/sql-SPLIT-N-SEED]")
+@click.option("--out", type=click.Path(path_type=Path), help="New folder. [default: runs/sql-SPLIT-N-SEED]")
 @click.option("--json", "as_json", is_flag=True, help="Print the figures as JSON.")
 def sql(
     n: int,
@@ -90,7 +90,7 @@ def sql(
         mistakes=mistakes,
         show_schema=show_schema,
     )
-    target = out or Path("synth") / f"sql-{split}-{n}-{seed}"
+    target = out or Path("runs") / f"sql-{split}-{n}-{seed}"
     free(target)
     library = sqlite_library(sqlite) if sqlite else open_library()
     made = synthesize(library, settings)
