@@ -306,7 +306,6 @@ def test_the_command_prints_the_same_as_json_and_as_text() -> None:
 
 
 def test_the_command_plans_from_a_run_as_a_table_and_a_picture(recorded: Path, tmp_path: Path) -> None:
-    pytest.importorskip("matplotlib")
     for name, magic in (("grid.png", b"\x89PNG"), ("grid.svg", b"<?xml")):
         picture = tmp_path / name
         done = rro("plan", "--from", str(recorded), "--grid", "--steps", "60", "--plot", str(picture))
