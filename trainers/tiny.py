@@ -49,7 +49,7 @@ class TinySettings:
     out: Path
     parameters: float = 2.5
     vocabulary: int = 2048
-    epochs: int = 3
+    epochs: int = 4
     batch_size: int = 16
     lr: float = 2e-3
     warmup: int = 50

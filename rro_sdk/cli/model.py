@@ -66,7 +66,7 @@ def get(name: str, out: Path | None) -> None:
 @click.option("--out", type=click.Path(path_type=Path), default=Path("models/tiny"), show_default=True)
 @click.option("--parameters", type=float, default=2.5, show_default=True, help="About so many million.")
 @click.option("--vocabulary", type=int, default=2048, show_default=True)
-@click.option("--epochs", type=int, default=3, show_default=True)
+@click.option("--epochs", type=int, default=4, show_default=True)
 @click.option("--batch-size", type=int, default=16, show_default=True, help="Episodes a step.")
 @click.option("--lr", type=float, default=2e-3, show_default=True)
 @click.option("--warmup", type=int, default=50, show_default=True, help="Steps over which the rate rises.")
