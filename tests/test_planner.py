@@ -34,19 +34,19 @@ from rro_sdk.report.summary import RunSummary
 from rro_sdk.sampler import Sampler
 from rro_sdk.spending import Spending
 from rro_sdk.stats import candidates_null_binary
-from rro_sdk.types import Action, Message, Observation, Step, Task, Usage
+from rro_sdk.types import Action, Message, Observation, Step, StepRecord, Task, Usage
 from tests.cli.test_cli import rro
 
 
 @pytest.mark.parametrize("rate", [0.1, 0.5, 0.9])
 def test_without_spread_it_is_the_exact_null(rate: float) -> None:
-    found = plan(RisingReward(), KnownRate(rate, 0.0), steps=20_000, thorough=False)
-    assert found.candidates_per_step == pytest.approx(candidates_null_binary(rate, 5, 5), rel=0.02)
+    found = plan(RisingReward(), KnownRate(rate, 0.0), steps=8000, thorough=False)
+    assert found.candidates_per_step == pytest.approx(candidates_null_binary(rate, 5, 5), rel=0.03)
     assert found.pair_precision == 0.0, "no candidate is truly better than another"
 
 
 def test_the_null_is_that_of_the_prefix_whatever_the_spread() -> None:
-    found = plan(RisingReward(), KnownRate(0.5, 0.9), steps=6000)
+    found = plan(RisingReward(), KnownRate(0.5, 0.9), steps=5000)
     assert found.candidates_per_step_null == pytest.approx(candidates_null_binary(0.5, 5, 5), rel=0.03)
 
 
@@ -60,10 +60,10 @@ def test_fixed_size_costs_what_it_says() -> None:
 
 
 def test_more_rollouts_make_pairs_more_precise_and_a_second_candidate_more_frequent() -> None:
-    few = plan(RisingReward(rollouts=3), KnownRate(0.5), steps=4000, thorough=False)
-    many = plan(RisingReward(rollouts=15), KnownRate(0.5), steps=4000, thorough=False)
+    few = plan(RisingReward(rollouts=3), KnownRate(0.5), steps=2500, thorough=False)
+    many = plan(RisingReward(rollouts=15), KnownRate(0.5), steps=2500, thorough=False)
     second = plan(
-        RisingReward(rollouts=3, on_first_rise="second"), KnownRate(0.5), steps=4000, thorough=False
+        RisingReward(rollouts=3, on_first_rise="second"), KnownRate(0.5), steps=2500, thorough=False
     )
     assert few.pair_precision is not None
     assert many.pair_precision is not None
@@ -88,15 +88,15 @@ def test_every_setting_can_be_planned(method: RisingReward, spending: Spending) 
 
 def test_saving_saves_what_it_should() -> None:
     method, world = RisingReward(), KnownRate(0.4)
-    every = plan(method, world, steps=4000, thorough=False)
-    early = plan(method, world, spending=Spending(early_decision=True), steps=4000, thorough=False)
-    assert early.pair_rate == pytest.approx(every.pair_rate, abs=0.03), "the same pairs"
+    every = plan(method, world, steps=2000, thorough=False)
+    early = plan(method, world, spending=Spending(early_decision=True), steps=2000, thorough=False)
+    assert early.pair_rate == pytest.approx(every.pair_rate, abs=0.04), "the same pairs"
     assert early.rollouts_per_step < every.rollouts_per_step
-    free = plan(method, world, spending=Spending(reuse="unbiased"), steps=4000, thorough=False)
+    free = plan(method, world, spending=Spending(reuse="unbiased"), steps=2000, thorough=False)
     assert free.draws_per_step == 0.0, "five rollouts offer five candidates"
     assert free.rollouts_per_step == pytest.approx(5 * free.candidates_per_step)
-    shared = plan(method, world, spending=Spending(reuse="economy"), steps=4000, thorough=False)
-    assert shared.rollouts_per_step == pytest.approx(4 * shared.candidates_per_step)
+    shared = plan(method, world, spending=Spending(reuse="economy"), steps=2000, thorough=False)
+    assert 4.2 < shared.rollouts_per_step / shared.candidates_per_step < 4.8, "every other step offers some"
 
 
 @pytest.mark.parametrize("rate", [0.0, 1.0])
@@ -195,10 +195,11 @@ async def explore(
 
 
 async def test_a_run_of_5000_steps_comes_within_3_percent() -> None:
-    method, world = RisingReward(), KnownRate(0.4, 0.3, turns=2)
+    # A second candidate makes most steps pairs, so that 5,000 steps tell their share within 1 %.
+    method, world = RisingReward(on_first_rise="second"), KnownRate(0.4, 0.3, turns=2)
     spending = Spending(early_decision=True)
     run = await explore(method, world, 2500, spending=spending)
-    found = plan(method, world, spending=spending, steps=20_000, thorough=False)
+    found = plan(method, world, spending=spending, steps=10_000, thorough=False)
     assert run.steps == 5000
     assert found.candidates_per_step == pytest.approx(run.candidates_per_step, rel=0.03)
     assert found.rollouts_per_step == pytest.approx(run.rollouts / run.steps, rel=0.03)
@@ -231,8 +232,7 @@ async def test_another_method_is_planned_from_a_run(recorded: Path) -> None:
 
 def test_outcomes_between_0_and_1_and_equal_actions_come_from_the_run(recorded: Path) -> None:
     with Journal.open(recorded) as journal:
-        records = [event for event in journal.events() if event.__class__.__name__ == "StepRecord"]
-    steps = RecordedSteps.of(records)  # type: ignore[arg-type]
+        steps = RecordedSteps.of([event for event in journal.events() if isinstance(event, StepRecord)])
     assert steps.values == (0.0, 1.0)
     dense = RecordedSteps((0.0, 0.25, 1.0), ((1.0, 2.0, 1.0),), (0.0,), 0.3, 1.0, 1.0)
     assert dense.success_rate == pytest.approx(0.375)
@@ -266,10 +266,10 @@ def test_other_goals_are_refused(text: str) -> None:
 
 def test_a_search_finds_the_frontier_and_says_what_the_budget_buys() -> None:
     space = Space((3, 8), (2, 5), (Paper(), Strict()), ("skip", "second"), ("off", "economy"))
-    best, frontier = optimise(KnownRate(0.4), Budget(10_000), space=space, steps=400)
+    best, frontier = optimise(KnownRate(0.4), Budget(10_000), space=space, steps=200)
     assert best.spending.early_decision
     assert best.pairs == pytest.approx(10_000 / best.plan.rollouts_per_step * best.plan.pair_rate)
-    assert best.net_pairs >= 0.9 * max(option.net_pairs for option in frontier)
+    assert best.net_pairs >= 0.85 * max(option.net_pairs for option in frontier)
     for more, better in pairwise(frontier):
         assert more.pairs > better.pairs
         assert (more.plan.pair_precision or 0) < (better.plan.pair_precision or 0)
@@ -308,8 +308,9 @@ def test_the_command_prints_the_same_as_json_and_as_text() -> None:
 def test_the_command_plans_from_a_run_as_a_table_and_a_picture(recorded: Path, tmp_path: Path) -> None:
     for name, magic in (("grid.png", b"\x89PNG"), ("grid.svg", b"<?xml")):
         picture = tmp_path / name
-        done = rro("plan", "--from", str(recorded), "--grid", "--steps", "60", "--plot", str(picture))
+        done = rro("plan", "--from", str(recorded), "--grid", "--steps", "40", "--plot", str(picture))
         assert done.returncode == 0, done.stderr
+        assert "planned from 450 steps" in done.stdout
         assert "wall time" in done.stdout
         assert "prefix_action" in done.stdout
         assert picture.read_bytes().startswith(magic)

@@ -7,9 +7,19 @@ import statistics
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.stats import beta
 
 from rro_sdk._numbers import exact_mean
-from rro_sdk.stats import bootstrap_interval, candidates_null, candidates_null_binary
+from rro_sdk.stats import (
+    beta_interval,
+    bootstrap_interval,
+    bootstrap_ratios,
+    candidates_null,
+    candidates_null_binary,
+    effective_sample_size,
+    intraclass_correlation,
+    wilson_interval,
+)
 
 
 @pytest.mark.parametrize(
@@ -78,3 +88,57 @@ def test_bootstrap_interval_holds_the_mean_and_narrows() -> None:
     assert narrow < wide
     with pytest.raises(ValueError, match="at least one"):
         bootstrap_interval([])
+
+
+@pytest.mark.parametrize(
+    ("total", "count"), [(0, 0), (0, 5), (3, 5), (5, 5), (2.5, 10), (900, 20_000), (19_999, 20_000)]
+)
+def test_beta_interval_is_the_posterior_quantiles(total: float, count: int) -> None:
+    low, high = beta_interval(total, count, level=0.9)
+    expected = beta.ppf([0.05, 0.95], 1 + total, 1 + count - total)
+    assert (low, high) == pytest.approx(tuple(expected), abs=1e-9)
+
+
+@pytest.mark.parametrize("arguments", [(-1, 5, 0.9), (6, 5, 0.9), (0, -1, 0.9), (1, 5, 1.0)])
+def test_beta_interval_of_what_cannot_be(arguments: tuple[float, int, float]) -> None:
+    total, count, level = arguments
+    with pytest.raises(ValueError, match="no Beta interval"):
+        beta_interval(total, count, level=level)
+
+
+def test_correlation_within_groups_and_what_they_are_worth() -> None:
+    same = [[1.0, 1.0, 1.0], [0.0, 0.0, 0.0], [1.0, 1.0, 1.0], [0.0, 0.0, 0.0]]
+    assert intraclass_correlation(same) == 1.0
+    assert effective_sample_size(same) == pytest.approx(4.0), "groups of equal values count once"
+    # By hand: means 0.75 and 0.25, between 1/2, within 3/12 = 1/4, group size 4; (1/2 - 1/4) / (1/2 + 3/4).
+    other = [[1.0, 1.0, 1.0, 0.0], [0.0, 0.0, 0.0, 1.0]]
+    assert intraclass_correlation(other) == pytest.approx(0.2)
+    assert effective_sample_size(other) == pytest.approx(8 / (1 + 3 * 0.2))
+    alone = [[1.0], [0.0], [1.0]]
+    assert (intraclass_correlation(alone), effective_sample_size(alone)) == (0.0, 3.0)
+    assert effective_sample_size([]) == 0.0
+    assert effective_sample_size([[0.5, 0.5], [0.5]]) == 3.0, "where nothing varies nothing is alike"
+
+
+def test_correlation_is_the_spread_that_made_it() -> None:
+    rng = random.Random(0)
+    groups = []
+    for _ in range(2000):
+        value = rng.betavariate(0.4 * 4, 0.6 * 4)  # 1 / (4 + 1) = 0.2
+        groups.append([float(rng.random() < value) for _ in range(5)])
+    assert intraclass_correlation(groups) == pytest.approx(0.2, abs=0.03)
+
+
+def test_bootstrapped_ratio_agrees_with_wilson_where_units_are_single() -> None:
+    found = bootstrap_ratios({(1.0, 1.0): 300, (0.0, 1.0): 700}, [(0, 1)])[0]
+    assert found == pytest.approx(wilson_interval(300, 1000), abs=0.006)
+
+
+def test_bootstrapped_ratio_is_wider_where_units_hold_many() -> None:
+    single = bootstrap_ratios({(1.0, 1.0): 500, (0.0, 1.0): 500}, [(0, 1)])[0]
+    in_tens = bootstrap_ratios({(10.0, 10.0): 50, (0.0, 10.0): 50}, [(0, 1), (1, 0)])[0]
+    assert single is not None
+    assert in_tens is not None
+    assert in_tens[1] - in_tens[0] > 2 * (single[1] - single[0])
+    assert bootstrap_ratios({(1.0, 0.0): 5}, [(0, 1)]) == [None]
+    assert bootstrap_ratios({}, [(0, 1)]) == [None]

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 import msgspec
 
 if TYPE_CHECKING:
     from rro_sdk.methods.base import Method
-    from rro_sdk.planner import Prices, World
+    from rro_sdk.planner import Prices, RecordedRun, World
 
 
 @click.command("plan", short_help="what a method will cost and yield")
@@ -97,8 +97,8 @@ def command(
     """
     from rro_sdk.methods import FixedSize, RisingReward
     from rro_sdk.methods.rules import read_rule
-    from rro_sdk.planner import draw_options, grid, optimise, plan, plot_file, read_budget
-    from rro_sdk.planner.text import format_optimum, format_options, format_plan, option_as_data
+    from rro_sdk.planner import draw_options, grid, optimise, plan, plot_file, read_budget, read_run
+    from rro_sdk.planner.text import format_optimum, format_options, format_plan, format_run, option_as_data
     from rro_sdk.spending import Spending
 
     method: Method = (
@@ -110,12 +110,13 @@ def command(
     budget = read_budget(goal) if goal is not None else None
     if picture is not None:
         plot_file(picture)
-    world, prices = _world(run, success_rate, spread, turns, tokens_per_rollout, tokens_per_second)
+    recorded = read_run(run) if run is not None else None
+    world, prices = _world(recorded, success_rate, spread, turns, tokens_per_rollout, tokens_per_second)
 
     if budget is not None:
         best, options = optimise(world, budget, prices=prices, steps=steps or 2000, seed=seed)
         text, found = format_optimum(best, options, budget), option_as_data(best)
-        more = {"frontier": [option_as_data(option) for option in options]}
+        more: dict[str, Any] = {"frontier": [option_as_data(option) for option in options]}
     else:
         planned = plan(
             method,
@@ -134,11 +135,14 @@ def command(
         draw_options(
             options, picture, title=f"success rate {world.success_rate:.2f}, spread {world.spread:.2f}"
         )
+    if recorded is not None:
+        text = f"{format_run(recorded)}\n\n{text}"
+        more["recorded"] = {"steps": recorded.count, "independent_steps": recorded.steps.independent}
     click.echo(msgspec.json.encode({**found, **more}).decode() if as_json else text)
 
 
 def _world(
-    run: Path | None,
+    recorded: RecordedRun | None,
     success_rate: float | None,
     spread: float | None,
     turns: int | None,
@@ -147,17 +151,16 @@ def _world(
 ) -> tuple[World, Prices]:
     """Where to simulate, and what draws cost there; what is given goes before what a run says."""
     from rro_sdk.errors import ConfigError
-    from rro_sdk.planner import KnownRate, Prices, read_run
+    from rro_sdk.planner import KnownRate, Prices
 
     given = Prices(tokens_per_rollout=tokens_per_rollout, tokens_per_second=tokens_per_second)
-    if run is None:
+    if recorded is None:
         if success_rate is None:
             raise ConfigError("give --success-rate, or --from RUN to plan from a run's outcomes")
         return KnownRate(success_rate, 0.3 if spread is None else spread, turns), given
     for option, value in (("--success-rate", success_rate), ("--spread", spread), ("--turns", turns)):
         if value is not None:
             raise ConfigError(f"{option} cannot stand beside --from, which takes it from the run")
-    recorded = read_run(run)
     said = recorded.prices
     return recorded.steps, Prices(
         tokens_per_rollout=tokens_per_rollout or said.tokens_per_rollout,

@@ -200,30 +200,35 @@ def _simulate(
     method: Method, world: World, spending: Spending, steps: int, seed: int, with_null: bool
 ) -> _Totals:
     totals, rng, null_rng = _Totals(), random.Random(seed), random.Random(seed + 1)
+    last: Played | None = None
     while totals.steps < steps:
         place = world.start(rng)
-        rolls = _rolls(method, world, place, spending, rng)
+        # A rollout whose outcome was shared has no first action to offer, and the sampler takes offers up to
+        # the first that is missing: after such a step comes one without, which single steps must show too.
+        offers = world.whole or last is None or not last.rolls or last.rolls[0].first is not None
+        rolls = _rolls(method, world, place, spending, rng, offers=offers)
         played: list[Played] = []
         null = 0
         while not played or (world.whole and not place.ended):
             if with_null:
                 flat = Null(world)
-                again = _rolls(method, flat, place, spending, null_rng)
+                again = _rolls(method, flat, place, spending, null_rng, offers=bool(rolls[0].first))
                 null += play_step(method, spending, flat, place, again, null_rng).candidates
             played.append(play_step(method, spending, world, place, rolls, rng))
-            place, rolls = played[-1].place, played[-1].rolls
+            last = played[-1]
+            place, rolls = last.place, last.rolls
         totals.add(played, method.rollouts if world.whole else 0, null)
     return totals
 
 
 def _rolls(
-    method: Method, world: World, place: Place, spending: Spending, rng: random.Random
+    method: Method, world: World, place: Place, spending: Spending, rng: random.Random, *, offers: bool
 ) -> Sequence[Roll]:
-    """The rollouts that score a prefix."""
+    """The rollouts that score a prefix, with the candidates that they offer."""
     rolls: list[Roll] = []
     while len(rolls) < method.rollouts:
         rolls.append(roll(world, place, rolls, spending, rng))
-    return rolls
+    return rolls if offers else [Roll(each.outcome) for each in rolls]
 
 
 def _intervals(totals: _Totals, prices: Prices, seed: int) -> dict[str, tuple[float, float]]:

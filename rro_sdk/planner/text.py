@@ -11,8 +11,19 @@ from rich.table import Table
 
 from rro_sdk.methods import RisingReward
 from rro_sdk.planner.expectation import Plan
+from rro_sdk.planner.recorded import RecordedRun
 from rro_sdk.planner.search import Budget, Option, rule_text, settings_text
 from rro_sdk.report.text import format_rows
+
+
+def format_run(run: RecordedRun) -> str:
+    """What a run was taken for, in one sentence."""
+    steps = run.steps
+    return (
+        f"planned from {run.count:,} steps, which are worth {steps.independent:,.0f} independent ones:"
+        f" success rate {steps.success_rate:.2f}, spread {steps.spread:.2f},"
+        f" {100 * steps.duplicates:.0f} % of later candidates equal an earlier one"
+    )
 
 
 def format_plan(found: Plan) -> str:
