@@ -219,6 +219,9 @@ async def test_another_method_is_planned_from_a_run(recorded: Path) -> None:
     before = read_run(recorded)
     assert before.count == 450
     assert before.steps.spread == pytest.approx(0.2, abs=0.1)
+    low, high = before.steps.spread_interval
+    assert 0.0 <= low < before.steps.spread < high < 0.5
+    assert before.steps.independent < 450, "steps of one task are alike"
     assert before.steps.success_rate == pytest.approx(0.4, abs=0.08)
     assert before.prices.tokens_per_draw == 7.0
     assert before.prices.tokens_per_rollout == pytest.approx(7 * 1.6, rel=0.25), "between one turn and three"

@@ -137,7 +137,11 @@ def command(
         )
     if recorded is not None:
         text = f"{format_run(recorded)}\n\n{text}"
-        more["recorded"] = {"steps": recorded.count, "independent_steps": recorded.steps.independent}
+        more["recorded"] = {
+            "steps": recorded.count,
+            "independent_steps": recorded.steps.independent,
+            "spread_interval": recorded.steps.spread_interval,
+        }
     click.echo(msgspec.json.encode({**found, **more}).decode() if as_json else text)
 
 

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import math
 import random
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,7 +27,7 @@ from rro_sdk.errors import DataError
 from rro_sdk.journal import Journal
 from rro_sdk.planner.expectation import Prices
 from rro_sdk.planner.worlds import Place, beta_around
-from rro_sdk.stats import effective_sample_size, intraclass_correlation
+from rro_sdk.stats import bootstrap_ratios, effective_sample_size, intraclass_correlation
 from rro_sdk.types import Baseline, Candidate, Estimate, StepRecord, Usage
 
 MOST_ALIKE = 1e-6
@@ -43,6 +44,7 @@ class RecordedSteps:
         ended: per step, the chance that a candidate ends the episode.
         spread: how much candidates differ, in [0, 1].
         duplicates: chance that a candidate equals an earlier one (rule 9).
+        spread_interval: where the run leaves it, at 95 %.
         independent: how many independent steps these are worth, for steps of one task are alike.
     """
 
@@ -52,6 +54,7 @@ class RecordedSteps:
     spread: float
     duplicates: float
     independent: float
+    spread_interval: tuple[float, float] = (0.0, 1.0)
 
     @classmethod
     def of(cls, records: Sequence[StepRecord]) -> Self:
@@ -62,7 +65,7 @@ class RecordedSteps:
         """
         if not records:
             raise DataError("there are no explored steps to plan from; give a run that explored at least one")
-        spread = _spread(records)
+        spread, interval = _spread(records)
         baselines = [record.baseline.outcomes for record in records]
         mix: dict[float, float] = {}
         for outcomes in baselines:
@@ -88,6 +91,7 @@ class RecordedSteps:
             ),
             ended=tuple((sum(flags) + pull * rate) / (len(flags) + pull) for flags in last),
             spread=spread,
+            spread_interval=interval,
             duplicates=sum(each.duplicate_of is not None for each in later) / len(later) if later else 0.0,
             independent=effective_sample_size(list(tasks.values())),
         )
@@ -205,21 +209,31 @@ def _rollouts(candidate: Candidate) -> int:
     )
 
 
-def _spread(records: Iterable[StepRecord]) -> float:
-    """Correlation of two outcomes after one action, given the prefix.
+def _spread(records: Iterable[StepRecord]) -> tuple[float, tuple[float, float]]:
+    """Correlation of two outcomes after one action, given the prefix, and its 95 % interval over tasks.
 
     A first candidate's mean lies off its baseline's by what actions differ and by the noise of both; the
     noise is in the outcomes' own variances. Over the variance of a prefix's outcomes, that is the spread.
     """
-    apart = whole = 0.0
+    tasks: dict[str, tuple[float, float]] = {}
     for record in records:
         first, baseline = record.candidates[0].estimate, record.baseline
         if len(first.outcomes) > 1 and len(baseline.outcomes) > 1:
             noise = variance(first.outcomes) / len(first.outcomes)
             own = variance(baseline.outcomes)
-            apart += (first.reward - baseline.reward) ** 2 - noise - own / len(baseline.outcomes)
-            whole += own
-    return min(1.0, max(0.0, apart / whole)) if whole > 0 else 0.0
+            apart = (first.reward - baseline.reward) ** 2 - noise - own / len(baseline.outcomes)
+            before = tasks.get(record.task_id, (0.0, 0.0))
+            tasks[record.task_id] = (before[0] + apart, before[1] + own)
+    whole = math.fsum(own for _, own in tasks.values())
+    if whole <= 0:
+        return 0.0, (0.0, 1.0)
+    found = math.fsum(apart for apart, _ in tasks.values()) / whole
+    low, high = bootstrap_ratios(Counter(tasks.values()), [(0, 1)])[0] or (0.0, 1.0)
+    return _clipped(found), (_clipped(low), _clipped(high))
+
+
+def _clipped(share: float) -> float:
+    return min(1.0, max(0.0, share))
 
 
 def _counts(record: StepRecord, spread: float) -> dict[float, float]:

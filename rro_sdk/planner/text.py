@@ -19,9 +19,10 @@ from rro_sdk.report.text import format_rows
 def format_run(run: RecordedRun) -> str:
     """What a run was taken for, in one sentence."""
     steps = run.steps
+    low, high = steps.spread_interval
     return (
         f"planned from {run.count:,} steps, which are worth {steps.independent:,.0f} independent ones:"
-        f" success rate {steps.success_rate:.2f}, spread {steps.spread:.2f},"
+        f" success rate {steps.success_rate:.2f}, spread {steps.spread:.2f} ({low:.2f} to {high:.2f}),"
         f" {100 * steps.duplicates:.0f} % of later candidates equal an earlier one"
     )
 
