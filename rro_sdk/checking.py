@@ -7,7 +7,7 @@ from pathlib import Path
 import msgspec
 
 from rro_sdk.errors import JournalError
-from rro_sdk.export.trl import to_row
+from rro_sdk.export.trl import to_row, write_pairs
 from rro_sdk.journal import schema
 from rro_sdk.journal.store import Journal
 from rro_sdk.pairs import pairs_of
@@ -63,12 +63,12 @@ def check(run_dir: Path) -> Check:
                 problems += _outcomes(journal, task_id, steps)
         except JournalError as error:
             return Check((*problems, str(error)), {}, 0, 0, 0)
-        problems += _export(run_dir / PAIRS_NAME, rows)
     owed = {
         task_id: max(records.get(task_id, {0: None})) + 1
         for task_id in sorted(begun)
         if task_id not in ended and (task_id not in aside or aside[task_id].fault_of == "server")
     }
+    problems += _export(run_dir / PAIRS_NAME, rows, finished=not owed)
     return Check(tuple(problems), owed, sum(map(len, records.values())), replies, len(rows))
 
 
@@ -94,7 +94,8 @@ def _outcomes(journal: Journal, task_id: str, steps: dict[int, StepRecord]) -> l
                 continue
             for rollout, outcome in enumerate(candidate.estimate.outcomes):
                 recorded = ends.get((record.attempt, step, candidate.index, rollout))
-                if recorded != outcome and not (recorded is None and journal.recovered):
+                shared = record.correlated and rollout == 0  # an offered outcome has no rollout of its own
+                if recorded != outcome and not (recorded is None and (journal.recovered or shared)):
                     name = (
                         "its own action"
                         if candidate.index == PREFIX_ACTION
@@ -107,17 +108,20 @@ def _outcomes(journal: Journal, task_id: str, steps: dict[int, StepRecord]) -> l
     return problems
 
 
-def _export(path: Path, rows: list[bytes]) -> list[str]:
+def _export(path: Path, rows: list[bytes], *, finished: bool) -> list[str]:
     try:
         lines = path.read_bytes().split(b"\n")
     except FileNotFoundError:
-        return []  # it is written when the run ends, and made anew by a resume
+        lines = [b""]
     except OSError as error:
         return [f"{path} cannot be read: {error.strerror}"]
     # A run that was cut off has an earlier export, or none; it must have no rows of anything else.
     stray = set(lines[:-1]) - set(rows)
     if lines[-1] or stray:
         return [f"{path} holds {len(stray)} rows that the journal does not; resume the run to make it anew"]
+    if finished and len(lines) - 1 < len(rows):
+        missing = len(rows) - len(lines) + 1
+        return [f"{path} lacks {missing} rows of the journal; resume the run to make it anew"]
     return []
 
 
@@ -139,6 +143,7 @@ def recover(run_dir: Path, into: Path) -> dict[str, int]:
         try:
             saved = {table: fresh.take_from(damaged, table) for table in schema.TABLES}
             fresh.reopen_gaps()
+            write_pairs(pairs_of(fresh.events()), into / PAIRS_NAME)
         finally:
             fresh.close()
     return saved

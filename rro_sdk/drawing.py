@@ -67,13 +67,13 @@ class StepDraws:
         self._ahead: set[asyncio.Task[None]] = set()
         self._told: dict[int, list[Rolled]] = {}
 
-    async def fulfil(self, need: Need, race: StepRace, depth: int = 0) -> None:
+    async def fulfil(self, need: Need, race: StepRace, depth: int | None = 0) -> None:
         """Find out what is needed, all at once, and tell the race.
 
         Args:
             need: what the race asked for.
             race: is told.
-            depth: candidates beyond these to draw ahead, while there is room.
+            depth: candidates beyond these to draw ahead, while there is room; None draws nothing ahead.
 
         Raises:
             RROError: a draw failed for good.
@@ -84,8 +84,8 @@ class StepDraws:
             for number in range(len(self._told.get(index, ())), count)
         ]
         drawing = [self._branch(index) for index in need.draws]
-        if self._room is not None:
-            self._draw_ahead(need, depth)
+        if self._room is not None and depth is not None:
+            self._draw_ahead(need, min(depth, race.method.max_candidates), race.method.max_candidates)
         await _first_error([*rolling, *drawing])
         for index in need.draws:
             branch, cost = self._branching[index].result()
@@ -112,7 +112,10 @@ class StepDraws:
         self._offers = offers
 
     async def close(self) -> None:
-        """Cancel what is under way, on the servers too, and close every episode."""
+        """Cancel what is under way, on the servers too, and close every episode, also if cancelled itself."""
+        await asyncio.shield(asyncio.ensure_future(self._close()))
+
+    async def _close(self) -> None:
         tasks: list[asyncio.Task[Any]] = [*self._ahead, *self._rolling.values(), *self._branching.values()]
         for task in tasks:
             task.cancel()
@@ -133,7 +136,7 @@ class StepDraws:
             self._rolling[index, number] = asyncio.ensure_future(self._roll_out(index, number))
         return self._rolling[index, number]
 
-    def _draw_ahead(self, need: Need, depth: int) -> None:
+    def _draw_ahead(self, need: Need, depth: int, most: int) -> None:
         """Start what may be needed after this, as long as the servers have room."""
         assert self._room is not None
         room = self._room()
@@ -144,7 +147,7 @@ class StepDraws:
                     room -= 1
         following = max([-1, *self._branching]) + 1
         waiting = len(self._ahead)
-        for index in range(following, following + depth - waiting):
+        for index in range(following, min(most, following + depth - waiting)):
             if room > 0:
                 self._ahead.add(asyncio.ensure_future(self._whole_candidate(index)))
                 room -= 1

@@ -97,6 +97,8 @@ class TaskExplorer:
                 baseline, step = went_on.estimate, record.step + 1
                 versions = {record.weight_version} - {""}
                 rolled = self._remembered(record, went_on)
+            if self._memory.steps and self._memory.attempt > self._memory.steps[-1].attempt:
+                baseline, versions, rolled = None, set(), []  # the next step was thrown away
             while went_on is None or went_on.observation.outcome is None:
                 key = replace(self._key, step=step)
                 draws = StepDraws(
@@ -149,10 +151,12 @@ class TaskExplorer:
         reuse = self._spending.reuse != "off"
         race = StepRace(self._method, baseline, early=self._spending.early_decision, baseline_first=reuse)
         while not isinstance(need := race.need(), Settled):
-            await draws.fulfil(need, race, self._rises.depth())
+            # Nothing is drawn ahead of the offers: they are the first candidates.
+            unknown = reuse and BASELINE in need.outcomes
+            await draws.fulfil(need, race, None if unknown else self._rises.depth())
             if reuse and BASELINE in need.outcomes:
                 draws.offer(self._offers(draws.rolled(BASELINE)))
-        self._rises.add(len(need.view.candidates), ended=need.outcome == "risen")
+        self._rises.add(len(need.view.candidates), ended=need.outcome != "exhausted")
         return need
 
     def _offers(self, rolled: list[Rolled]) -> list[Offer]:
@@ -167,8 +171,10 @@ class TaskExplorer:
         index = went_on.index if went_on.duplicate_of is None else went_on.duplicate_of
         found = []
         for number, outcome in enumerate(went_on.estimate.outcomes):
-            turns = self._memory.turns.get((record.attempt, record.step, index, number), {})
-            first = turns[min(turns)].action if turns else None
+            where = (record.attempt, record.step, index, number)
+            turns, end = self._memory.turns.get(where, {}), self._memory.rollouts.get(where)
+            broke = end is not None and end.fault is not None
+            first = turns[min(turns)].action if turns and not broke else None
             found.append(Rolled(outcome, first))
         return found
 

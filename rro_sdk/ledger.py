@@ -95,9 +95,11 @@ class _Task:
         # A baseline is drawn under the step before it, as its candidate 0.
         if candidate == 0 and (attempt, step) in self.baselines and self.decided.get(step) != attempt:
             return "kept" if rollout < self.baselines[attempt, step] else "speculative"
+        if self.decided.get(step) == attempt and not (candidate == 0 and step + 1 == self.lost.get(attempt)):
+            return "speculative"
         if attempt in self.lost and step >= self.lost[attempt] - 1:
             return "reload"
-        return "speculative" if self.ended == "kept" or self.decided.get(step) == attempt else self.ended
+        return "speculative" if self.ended == "kept" else self.ended
 
 
 def ledger_of(journal: Journal) -> Ledger:

@@ -129,7 +129,7 @@ class Actor:
             end, turns = past
             for turn in turns:
                 cost.add(turn.usage, turn.weight_versions)
-            return Rolled(end.outcome, turns[0].action if turns else None)
+            return Rolled(end.outcome, turns[0].action if turns and end.fault is None else None)
         first: Action | None = None
         try:
             trajectory = await self.roll_out(prefix, key, cost)

@@ -28,7 +28,7 @@ from rro_sdk.journal.store import (
 from rro_sdk.journal.writer import JournalWriter
 from rro_sdk.pairs import pairs_of
 from rro_sdk.recording import TaskMemory
-from rro_sdk.types import Event, Resumed, StepRecord, Task, Usage
+from rro_sdk.types import Event, Resumed, StepRecord, Task, Usage, VersionChanged
 
 PAIRS_NAME = "pairs.jsonl"
 
@@ -66,6 +66,7 @@ class _Known:
 
     states: TaskStates
     digests: dict[str, bytes]
+    begun: frozenset[str]
     reader: Journal
 
 
@@ -104,9 +105,9 @@ class Run:
         """
         journal = Journal.resume(run_dir)
         try:
-            _refuse_other(journal.header(), header, run_dir)
             reader = Journal.open(run_dir)
-            known = _Known(reader.states(), reader.digests(), reader)
+            _refuse_other(reader, header, run_dir)
+            known = _Known(reader.states(), reader.digests(), frozenset(reader.begun()), reader)
             run = cls(run_dir, journal, known)
             journal.append(Resumed(header.versions, tuple(header.servers)))
         except BaseException:
@@ -180,7 +181,7 @@ class Run:
 
     def memory(self, task: Task) -> TaskMemory | None:
         """What is known of a task that was begun before; held for its draws until `forget`."""
-        if self._known is None:
+        if self._known is None or task.id not in self._known.begun:
             return None
         memory = self._known.reader.memory(task.id)
         self.recorder.memories[task.id] = memory
@@ -203,13 +204,21 @@ class Run:
         await self._writer.committed()
 
 
-def _refuse_other(before: RunHeader, now: RunHeader, run_dir: Path) -> None:
+def _refuse_other(journal: Journal, now: RunHeader, run_dir: Path) -> None:
+    before = journal.header()
     now = msgspec.json.decode(msgspec.json.encode(now), type=RunHeader)  # tuples become lists
     for name in ("seed", "method", "environment", "sampling", "spending", "data", "model"):
         old, new = getattr(before, name), getattr(now, name)
-        if name == "model":  # what one side does not know cannot differ
-            shared = {key for key in old if old[key] and new.get(key)} - {"path"}
+        if name == "model":
+            reloaded = {event.after for event in journal.events() if isinstance(event, VersionChanged)}
+            if new.get("weight_version") in reloaded:  # the run itself went over to these weights
+                continue
+            # What one side does not know cannot differ; a path stands for weights that cannot be read.
+            shared = {key for key in old if old[key] and new.get(key)}
+            shared -= {"path"} if "weights" in shared else set()
             old, new = ({key: model[key] for key in sorted(shared)} for model in (old, new))
+        if name == "data":
+            old, new = ({key: data[key] for key in data if data[key] != ""} for data in (old, new))
         if name in ("data", "spending") and not (old and new):  # not known of older runs
             continue
         if (found := difference(old, new, name)) is not None:
@@ -225,7 +234,7 @@ def _kept(known: _Known) -> Kept:
     return Kept(
         finished=len(states.finished),
         set_aside=aside,
-        open=len(known.digests) - len(states.finished) - aside,
+        open=len(known.begun - states.finished) - aside,
         steps=sum(isinstance(event, StepRecord) for event in reader.events()),
         replies=reader.replies(),
         tokens=reader.tokens(),

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import math
 import platform
-from collections.abc import AsyncGenerator, Iterable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import AsyncExitStack, aclosing, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -151,6 +151,7 @@ class Sampler:
         self._resume = resume
         self._infos: dict[str, ModelInfo] = {}
         self._run: Run | None = None
+        self._stop: Callable[[], Awaitable[None]] | None = None
         self._seen: set[str] = set()
         self._stack = AsyncExitStack()
 
@@ -192,6 +193,8 @@ class Sampler:
     ) -> None:
         """Raises `JournalError` where the run could not be recorded or exported to its end."""
         try:
+            if self._stop is not None:  # the caller may have left `events` without closing it
+                await self._stop()
             await self._stack.aclose()  # requests that were given up say what they cost
         finally:
             if self._run is not None:
@@ -288,6 +291,17 @@ class Sampler:
                 await queue.put(None)
 
         runner = asyncio.create_task(run())
+
+        async def stop() -> None:
+            runner.cancel()
+            while not runner.done():  # a worker may wait for room in the queue while it ends
+                while not queue.empty():
+                    queue.get_nowait()
+                await asyncio.wait([runner], timeout=0.05)
+
+        self._stop = stop
+        aside = self.kept.set_aside if self.kept is not None else 0
+        most = self.failures.max_failed_tasks
         try:
             ended = False
             while not ended:
@@ -303,16 +317,12 @@ class Sampler:
                 for event in events:
                     self.stats.add(event)
                     yield event
-                    most = self.failures.max_failed_tasks
-                    if most is not None and self.stats.tasks_failed > most:
+                    aside += isinstance(event, TaskFailed)
+                    if most is not None and aside > most and failures:
                         raise failures[-1]
             await runner
         finally:
-            runner.cancel()
-            while not runner.done():  # a worker may wait for room in the queue while it ends
-                while not queue.empty():
-                    queue.get_nowait()
-                await asyncio.wait([runner], timeout=0.05)
+            await stop()
         if failures and self.stats.tasks_finished == 0:
             raise failures[-1]
 
@@ -366,7 +376,12 @@ class Sampler:
                 **{name: metadata.version(name) for name in ("rro-sdk", "aiohttp", "msgspec")},
             },
             model=self._model(),
-            data=self.env.data_digest,
+            data={
+                "digest": self.env.data_digest,
+                "max_steps": self.env.max_steps,
+                "fault_outcome": self.env.fault_outcome,
+                "score_faults": self.failures.score_faults,
+            },
             command=self._command,
         )
 

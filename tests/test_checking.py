@@ -36,7 +36,9 @@ def test_a_journal_of_version_1_can_be_read(version_1: Path) -> None:
         assert ledger_of(journal).total == Usage()
     assert (summary.tasks, summary.pairs, summary.rollouts) == (3, 3, 3)
     found = check(version_1)
-    assert (found.problems, found.owed, found.pairs) == ((), {}, 3)
+    assert (found.owed, found.pairs) == ({}, 3)
+    (problem,) = found.problems
+    assert "pairs.jsonl lacks 3 rows of the journal; resume" in problem
     assert (version_1 / JOURNAL_NAME).read_bytes() == before, "reading changes nothing"
 
 
@@ -123,6 +125,40 @@ async def test_a_torn_file_is_recovered_from_both_ends(tmp_path: Path) -> None:
         await explore(into, Mortal(), count=40, resume=True)
         assert (into / "pairs.jsonl").read_bytes() == expected
     assert torn > 3
+
+
+@pytest.mark.parametrize("damage", [b"{", b"\xff\xfe", b""])
+async def test_whatever_is_damaged_it_is_said_without_quoting_it(tmp_path: Path, damage: bytes) -> None:
+    run = tmp_path / "run"
+    await explore(run, Mortal())
+    connection = sqlite3.connect(run / JOURNAL_NAME)
+    connection.execute("UPDATE event SET body = ? WHERE seq = 5", (damage + b"my secret reply",))
+    connection.commit()
+    (problem,) = [problem for problem in check(run).problems if "damaged" in problem]
+    assert "secret" not in problem
+    saved = recover(run, tmp_path / "saved")
+    assert saved["turn"] > 0
+    await explore(tmp_path / "saved", Mortal(), resume=True)
+    await explore(tmp_path / "whole", Mortal())
+    assert (tmp_path / "saved" / "pairs.jsonl").read_bytes() == (
+        tmp_path / "whole" / "pairs.jsonl"
+    ).read_bytes()
+    connection.execute("UPDATE header SET value = ?", (damage,))
+    connection.execute("UPDATE turn SET reply = CAST(x'ff' || 'my secret' AS TEXT)")
+    connection.commit()
+    connection.close()
+    with Journal.open(run) as journal:
+        with pytest.raises(JournalError, match="is damaged") as caught:
+            journal.header()
+        assert "secret" not in str(caught.value)
+        with pytest.raises(JournalError, match="is damaged") as caught:
+            list(journal.turns_of("t0"))
+        assert "secret" not in str(caught.value)
+
+
+def test_what_can_be_read_of_version_1_is_recovered(version_1: Path, tmp_path: Path) -> None:
+    assert recover(version_1, tmp_path / "saved")["event"] == 9
+    assert (check(tmp_path / "saved").problems, check(tmp_path / "saved").pairs) == ((), 3)
 
 
 def test_a_journal_without_a_header_says_so(tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ from rro_sdk.methods.base import Method
 from rro_sdk.policy import Proposal
 from rro_sdk.report.text import summary_of
 from rro_sdk.sampler import FailurePolicy, Sampler
-from rro_sdk.types import Message, StepRecord, Task, TaskEnd, TaskFailed
+from rro_sdk.types import Discarded, Message, StepRecord, Task, TaskEnd, TaskFailed, Usage
 from tests.toys import Script, ScriptedPolicy, ToyEnv
 
 METHOD = RisingReward(rollouts=3, max_candidates=3)
@@ -160,7 +160,7 @@ async def test_other_data_behind_the_tasks_is_refused(tmp_path: Path) -> None:
         await explore(run, Mortal(40), env=env)
     other = ToyEnv()
     other.data_digest = "b"
-    with pytest.raises(ConfigError, match="data was 'a' and is 'b'"):
+    with pytest.raises(ConfigError, match=r"data\.digest was 'a' and is 'b'"):
         await explore(run, Mortal(), env=other, resume=True)
 
 
@@ -245,6 +245,63 @@ async def test_steps_that_saw_two_weight_versions_are_drawn_again_after_a_resume
     await explore(run, again, in_flight=1, resume=True)
     assert len(again.seeds) + 25 == len(whole.seeds)
     assert (run / "pairs.jsonl").read_bytes() == (tmp_path / "whole" / "pairs.jsonl").read_bytes()
+
+
+async def test_a_step_thrown_away_further_on_is_not_paid_for_again(tmp_path: Path) -> None:
+    class Reloaded(Mortal):
+        """Weights change once the policy has been called so often, in this life and the ones before."""
+
+        before, change = 0, 49
+
+        async def act(self, messages: Sequence[Message], *, seed: int, affinity: str) -> Proposal:
+            found = await super().act(messages, seed=seed, affinity=affinity)
+            version = "v0" if len(self.seeds) + self.before < self.change else "v1"
+            return Proposal(found.action, found.usage, (version,), found.server)
+
+    whole = Reloaded()
+    await explore(tmp_path / "whole", whole, in_flight=1)
+    with Journal.open(tmp_path / "whole") as journal:
+        assert [event.step for event in journal.events() if isinstance(event, Discarded)] != []
+    for lives in range(50, len(whole.seeds), 5):
+        run, again = tmp_path / f"run{lives}", Reloaded()
+        with pytest.raises(Killed):
+            await explore(run, Reloaded(lives), in_flight=1)
+        again.before = lives
+        await explore(run, again, in_flight=1, resume=True)
+        assert len(again.seeds) + lives == len(whole.seeds), lives
+        assert (run / "pairs.jsonl").read_bytes() == (tmp_path / "whole" / "pairs.jsonl").read_bytes()
+
+
+async def test_what_sqlite_cannot_hold_ends_the_run_and_hangs_nobody(tmp_path: Path) -> None:
+    class Huge(ScriptedPolicy):
+        async def act(self, messages: Sequence[Message], *, seed: int, affinity: str) -> Proposal:
+            found = await super().act(messages, seed=seed, affinity=affinity)
+            return Proposal(found.action, Usage(completion_tokens=2**64), ("v0",), "s")
+
+    async with asyncio.timeout(20):
+        with pytest.raises(JournalError, match="holds what SQLite cannot"):
+            await explore(tmp_path / "run", Huge(default=walk))
+
+
+async def test_failed_tasks_of_an_earlier_life_do_not_end_a_resumed_run(tmp_path: Path) -> None:
+    class Away(Mortal):
+        async def act(self, messages: Sequence[Message], *, seed: int, affinity: str) -> Proposal:
+            raise ServerUnreachable("nobody there")
+
+    few = FailurePolicy(max_failed_tasks=1)
+    with pytest.raises(ServerUnreachable):
+        await explore(tmp_path / "run", Away(), failures=few)
+    sampler = await explore(tmp_path / "run", Mortal(), failures=few, resume=True)
+    assert sampler.summary().tasks == 6
+
+
+async def test_leaving_the_events_without_closing_them_leaves_nothing_running(tmp_path: Path) -> None:
+    env = ToyEnv()
+    async with Sampler(env, policy=Mortal(), method=METHOD, run_dir=tmp_path / "run") as sampler:
+        events = sampler.events(tasks(6))
+        await anext(events)
+    assert env.open_episodes == 0
+    await events.aclose()
 
 
 async def test_one_writer_a_run_and_the_holder_is_named(tmp_path: Path) -> None:

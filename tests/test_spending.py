@@ -142,6 +142,40 @@ async def test_reuse_takes_its_candidates_from_the_rollouts_before(tmp_path: Pat
     assert not set(policy.seeds) & set(again.seeds)
 
 
+@pytest.mark.parametrize("reuse", ["unbiased", "economy"])
+@pytest.mark.parametrize("method", METHODS, ids=lambda method: f"{method.name}-{method.prefix}")
+async def test_reuse_and_drawing_ahead_go_together(tmp_path: Path, method: Method, reuse: str) -> None:
+    settings = FakeSettings(reply=reply, latency=Latency(per_token_s=0.001), max_running_requests=64)
+    runs = []
+    for speculate in (False, True):
+        spending = Spending(early_decision=True, reuse=reuse, speculate=speculate)  # type: ignore[arg-type]
+        run = tmp_path / str(speculate)
+        async with FakeServer(settings) as server:
+            runs.append(await explore(method, spending, url=server.url, run=run))
+        assert check(run).problems == ()
+    assert decided(runs[0]) == decided(runs[1])
+
+
+async def test_reuse_survives_a_world_that_breaks_and_a_kill(tmp_path: Path) -> None:
+    def breaking(seed: int) -> str:
+        return "Action: break it" if seed % 7 == 0 else reply((), seed, 0)
+
+    class Brittle(Mortal):
+        def __init__(self, lives: int | None = None) -> None:
+            super().__init__(lives)
+            self._default = breaking
+
+    method, spending = RisingReward(rollouts=4), Spending(reuse="unbiased")
+    whole = Brittle()
+    await explore(method, spending, policy=whole, run=tmp_path / "whole")
+    for lives in range(5, len(whole.seeds), max(1, len(whole.seeds) // 8)):
+        run = tmp_path / f"run{lives}"
+        with pytest.raises(Killed):
+            await explore(method, spending, policy=Brittle(lives), run=run)
+        await explore(method, spending, policy=Brittle(), run=run, resume=True)
+        assert (run / "pairs.jsonl").read_bytes() == (tmp_path / "whole" / "pairs.jsonl").read_bytes()
+
+
 async def test_economy_counts_the_offered_outcome_as_one_of_the_m() -> None:
     events = await explore(RisingReward(rollouts=3), Spending(reuse="economy"))
     baselines = {event.task_id: event.estimate for event in events if isinstance(event, Baseline)}

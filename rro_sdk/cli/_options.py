@@ -82,6 +82,13 @@ def tasks(name: str, file: str | None, limit: int | None) -> list[Task]:
     return found[:limit]
 
 
+def without_credentials(option: str) -> str:
+    """KEY=VALUE without the user and password of a URL: a run's header keeps no secret."""
+    key, _, value = option.partition("=")
+    scheme, mark, rest = value.partition("://")
+    return f"{key}={scheme}://{rest.rpartition('@')[2]}" if mark and "@" in rest else option
+
+
 def _value(text: str) -> Any:
     if text in ("true", "false"):
         return text == "true"

@@ -39,7 +39,10 @@ def run_to_end(
                         progress.update()
             with Journal.open(run_dir) as journal:
                 summary = msgspec.structs.replace(sampler.summary(), ledger=ledger_of(journal))
-            write_summary(summary, run_dir)
+            try:
+                write_summary(summary, run_dir)
+            except OSError as error:
+                raise JournalError(f"cannot write the summary in {run_dir}: {error.strerror}") from error
             click.echo(msgspec.json.encode(summary).decode() if as_json else format_summary(summary))
 
     try:

@@ -10,6 +10,9 @@ import click
 @click.command("resume", short_help="go on with a run that was broken off")
 @click.argument("run_dir", type=click.Path(path_type=Path))
 @click.option("--servers", "-s", multiple=True, metavar="URL", help="Those of the run by default.")
+@click.option(
+    "--env-option", "-e", multiple=True, metavar="KEY=VALUE", help="In place of the run's own, such as a URL."
+)
 @click.option("--api-key", envvar="RRO_API_KEY", help="Bearer token; better as RRO_API_KEY.")
 @click.option("--admin-api-key", envvar="RRO_ADMIN_API_KEY", help="For aborts; better as RRO_ADMIN_API_KEY.")
 @click.option("--concurrency", type=int, help="Requests per server; by default its own queue decides.")
@@ -19,6 +22,7 @@ import click
 def command(
     run_dir: Path,
     servers: tuple[str, ...],
+    env_option: tuple[str, ...],
     api_key: str | None,
     admin_api_key: str | None,
     concurrency: int | None,
@@ -52,7 +56,7 @@ def command(
     made = header.command
     sampling = {name: value for name, value in header.sampling.items() if name != "type"}
     sampling["stop"] = tuple(sampling.get("stop", ()))
-    env = environment(made["env"], tuple(made["env_option"]))
+    env = environment(made["env"], (*made["env_option"], *env_option))
     sampler = Sampler(
         env,
         servers=servers or tuple(header.servers),

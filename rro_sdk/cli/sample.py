@@ -7,7 +7,14 @@ from typing import Literal
 
 import click
 
-from rro_sdk.cli._options import environment, sampling_options, server_options, task_options, tasks
+from rro_sdk.cli._options import (
+    environment,
+    sampling_options,
+    server_options,
+    task_options,
+    tasks,
+    without_credentials,
+)
 
 
 @click.command("sample", short_help="explore tasks and write preference pairs")
@@ -97,7 +104,7 @@ def command(
         tasks_in_flight=tasks_in_flight,
         command={
             "env": env_name,
-            "env_option": env_option,
+            "env_option": [without_credentials(option) for option in env_option],
             "tasks": None if tasks_file is None else str(Path(tasks_file).absolute()),
             "limit": limit,
         },

@@ -73,6 +73,9 @@ class Places:
         except asyncio.CancelledError:
             if call.turn.done() and not call.turn.cancelled() and call.turn.exception() is None:
                 self.give_back(call.turn.result())  # handed over just before
+            for queue in self._queues.values():
+                if call in queue:
+                    queue.remove(call)
             raise
 
     @property

@@ -56,7 +56,7 @@ class _Choice(msgspec.Struct):
     finish_reason: str | None = None
 
 
-_Count = Annotated[int, msgspec.Meta(ge=0)]
+_Count = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
 
 
 class _PromptDetails(msgspec.Struct):

@@ -46,17 +46,22 @@ CREATE TABLE event (
 """
 
 # An event that can happen once only has a key within its task; NULL is equal to nothing in an index.
-_ONCE = "CREATE UNIQUE INDEX event_once ON event (task_id, once) WHERE once IS NOT NULL;"
+_ONCE = "CREATE UNIQUE INDEX event_once ON event (task_id, once);"
 
 CREATE = f"{_EVENTS}{_ONCE}{_TABLES}"
+
+FILL_FROM_1 = (
+    "UPDATE event SET kind = json_extract(CAST(body AS TEXT), '$.type')",
+    "UPDATE event SET once = kind || '/' || json_extract(CAST(body AS TEXT), '$.step')"
+    " WHERE kind = 'StepRecord'",
+    "UPDATE event SET once = kind WHERE kind = 'TaskEnd'",
+)
+"""What version 1 did not write beside an event, from the event itself."""
 
 _FROM_1 = f"""
 ALTER TABLE event ADD COLUMN kind TEXT;
 ALTER TABLE event ADD COLUMN once TEXT;
-UPDATE event SET kind = json_extract(CAST(body AS TEXT), '$.type');
-UPDATE event SET once = kind || '/' || json_extract(CAST(body AS TEXT), '$.step')
-  WHERE kind = 'StepRecord';
-UPDATE event SET once = kind WHERE kind = 'TaskEnd';
+{"; ".join(FILL_FROM_1)};
 {_ONCE}{_TABLES}
 """
 

@@ -34,6 +34,8 @@ BUSY_S = 10.0
 _encoder = msgspec.json.Encoder()
 _decoder: msgspec.json.Decoder[Event] = msgspec.json.Decoder(Event)
 
+_UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError, TypeError)
+
 _INSERT_EVENT = "INSERT INTO event (at, task_id, kind, once, body) VALUES (?, ?, ?, ?, ?)"
 _INSERT_TURN = f"INSERT OR IGNORE INTO turn VALUES ({', '.join('?' * 16)})"
 _INSERT_ROLLOUT = f"INSERT OR IGNORE INTO rollout VALUES ({', '.join('?' * 8)})"
@@ -56,7 +58,7 @@ class RunHeader(msgspec.Struct, frozen=True):
         versions: package versions.
         model: what the servers served: path, weight version, and fingerprints of weights and tokenizer
             where the files can be read; empty for a policy of your own.
-        data: fingerprint of the environment's data.
+        data: digest of the environment's settings and data, and what else decides outcomes.
         command: how the command line made the run, for `rro resume`; None where a program made it.
         spending: how rollouts were saved; empty in older runs, which saved none.
     """
@@ -69,7 +71,7 @@ class RunHeader(msgspec.Struct, frozen=True):
     servers: dict[str, dict[str, str]]
     versions: dict[str, str]
     model: dict[str, str] = {}
-    data: str = ""
+    data: dict[str, Any] = {}
     command: dict[str, Any] | None = None
     spending: dict[str, Any] = {}
 
@@ -89,7 +91,11 @@ def refuse_existing(run_dir: Path) -> None:
         RunExistsError: it holds something already.
         ConfigError: it is a file.
     """
-    if run_dir.is_dir():
+    try:
+        is_folder = run_dir.is_dir()
+    except OSError as error:
+        raise ConfigError(f"run folder {run_dir} cannot be: {error.strerror}") from error
+    if is_folder:
         if any(run_dir.iterdir()) and not never_began(run_dir):
             raise RunExistsError(
                 f"run folder {run_dir} is not empty; choose another, remove it, or resume its run"
@@ -233,28 +239,23 @@ class Journal:
         self.write([event_row(event)])
 
     def header(self) -> RunHeader:
-        row = self._connection.execute("SELECT value FROM header WHERE key = 'run'").fetchone()
+        row = next(self._read("SELECT value FROM header WHERE key = 'run'"), None)
         if row is None:
             raise JournalError(f"{self.path} has no header; the run never began")
-        return msgspec.json.decode(row[0], type=RunHeader)
+        try:
+            return msgspec.json.decode(row[0], type=RunHeader)
+        except _UNREADABLE as error:
+            raise self._damaged(error) from None
 
     def events(self) -> Iterator[Event]:
         """Every event in the order in which it was recorded."""
-        try:
-            for (body,) in self._connection.execute("SELECT body FROM event ORDER BY seq"):
-                yield _decoder.decode(body)
-        except (sqlite3.Error, msgspec.DecodeError) as error:
-            raise JournalError(f"{self.path} is damaged: {error}; see `rro check`") from error
+        yield from self._decoded(self._read("SELECT body FROM event ORDER BY seq"))
 
     def events_of(self, task_id: str) -> Iterator[Event]:
         """One task's events in the order in which they were recorded."""
-        try:
-            for (body,) in self._connection.execute(
-                "SELECT body FROM event WHERE task_id = ? ORDER BY seq", (task_id,)
-            ):
-                yield _decoder.decode(body)
-        except (sqlite3.Error, msgspec.DecodeError) as error:
-            raise JournalError(f"{self.path} is damaged: {error}; see `rro check`") from error
+        yield from self._decoded(
+            self._read("SELECT body FROM event WHERE task_id = ? ORDER BY seq", (task_id,))
+        )
 
     def turns_of(self, task_id: str) -> Iterator[tuple[DrawKey, Turn]]:
         """Every reply that was drawn for a task, by its key (which lacks the run's seed: 0)."""
@@ -312,13 +313,17 @@ class Journal:
         finished: set[str] = set()
         failed: dict[str, TaskFailed] = {}
         which = "WHERE kind IN ('TaskEnd', 'TaskFailed')" if self._version > 1 else ""
-        for (body,) in self._read(f"SELECT body FROM event {which}"):
-            event = _decoder.decode(body)
+        for event in self._decoded(self._read(f"SELECT body FROM event {which} ORDER BY seq")):
             if isinstance(event, TaskEnd):
                 finished.add(event.task_id)
             elif isinstance(event, TaskFailed):
                 failed[event.task_id] = event
         return TaskStates(frozenset(finished), {k: v for k, v in failed.items() if k not in finished})
+
+    def begun(self) -> set[str]:
+        """Ids of all tasks that the journal knows."""
+        events = {task_id for (task_id,) in self._read("SELECT DISTINCT task_id FROM event")}
+        return (events | set(self.digests())) - {""}
 
     def digests(self) -> dict[str, bytes]:
         """Digest of every task that was begun, by its id; empty for runs of version 1."""
@@ -371,7 +376,9 @@ class Journal:
             The number of rows.
         """
         key, rows = schema.TABLES[table], dict[tuple[Any, ...], tuple[Any, ...]]()
-        columns = [name for (_, name, *_) in self._read(f"PRAGMA table_info({table})")]
+        columns = [name for (_, name, *_) in other._read(f"PRAGMA table_info({table})")]
+        if not columns:
+            return 0
         width = len(key.split(", "))
         for order in (key, ", ".join(f"{column} DESC" for column in key.split(", "))):
             with suppress(sqlite3.Error):
@@ -381,8 +388,13 @@ class Journal:
                     if row[:width] in rows:
                         break
                     rows[row[:width]] = row[width:]
-        marks = ", ".join("?" * len(columns))
-        self.write([(f"INSERT INTO {table} VALUES ({marks})", row) for _, row in sorted(rows.items())])
+        if table == "event":
+            at = columns.index("body")
+            rows = {key: row for key, row in rows.items() if _reads(row[at])}
+        insert = f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({', '.join('?' * len(columns))})"
+        self.write([(insert, row) for _, row in sorted(rows.items())])
+        if table == "event" and other._version == 1:
+            self.write([(statement, ()) for statement in schema.FILL_FROM_1])
         return len(rows)
 
     def reopen_gaps(self) -> None:
@@ -413,9 +425,14 @@ class Journal:
         return any(True for _ in self._read("SELECT 1 FROM header WHERE key = 'recovered'"))
 
     def duration_s(self) -> float:
-        """Seconds from the first event to the last."""
-        first, last = self._connection.execute("SELECT min(at), max(at) FROM event").fetchone()
-        return float(last - first) if first is not None else 0.0
+        """Seconds from the first record to the last, without the time between a stop and its resume."""
+        kind = "kind = 'Resumed'" if self._version > 1 else "0"
+        total, before = 0.0, None
+        for at, resumed in self._read(f"SELECT at, {kind} FROM event ORDER BY seq"):
+            if before is not None and not resumed:
+                total += max(0.0, at - before)
+            before = at
+        return total
 
     def close(self) -> None:
         """Close the file and let go of the folder. Safe to call twice."""
@@ -427,7 +444,19 @@ class Journal:
         try:
             yield from self._connection.execute(query, tuple(values))
         except sqlite3.Error as error:
-            raise JournalError(f"{self.path} is damaged: {error}; see `rro check`") from error
+            raise self._damaged(error) from None
+
+    def _decoded(self, rows: Iterable[tuple[Any, ...]]) -> Iterator[Event]:
+        for (body,) in rows:
+            try:
+                yield _decoder.decode(body)
+            except _UNREADABLE as error:
+                raise self._damaged(error) from None
+
+    def _damaged(self, error: Exception) -> JournalError:
+        # The message of an error may quote what it could not read, which is a prompt or a reply.
+        name = getattr(error, "sqlite_errorname", None) or type(error).__name__
+        return JournalError(f"{self.path} is damaged ({name}); see `rro check`")
 
     def __enter__(self) -> Self:
         return self
@@ -439,6 +468,14 @@ class Journal:
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+
+def _reads(body: bytes) -> bool:
+    try:
+        _decoder.decode(body)
+    except _UNREADABLE:
+        return False
+    return True
 
 
 def event_row(event: Event) -> Row:

@@ -98,8 +98,15 @@ class JournalWriter:
             self._writing = self._gathered
             try:
                 self.duplicates += await loop.run_in_executor(self._thread, self.journal.write, rows)
-            except JournalError as error:
-                self._failure = error
+            except (JournalError, OverflowError, UnicodeError) as problem:
+                error = self._failure = (
+                    problem
+                    if isinstance(problem, JournalError)
+                    else JournalError(
+                        f"cannot write to {self.journal.path}: a record holds what SQLite cannot"
+                        f" ({type(problem).__name__})"
+                    )
+                )
                 for future in {self._writing, self._gathered}:
                     future.set_exception(error)
                     future.exception()  # it may be that nobody waits

@@ -148,7 +148,9 @@ class InterCodeSQL(Environment):
             self.settings.demonstrations, show_schema=self.settings.show_schema
         )
         catalog = self.library.catalog
-        self.data_digest = digest_of(self.settings, catalog.source_sha256, catalog.converter)
+        # Where the databases are served, and by how many threads, changes no outcome.
+        here = msgspec.structs.replace(self.settings, url=None, threads=Settings().threads)
+        self.data_digest = digest_of(here, catalog.source_sha256, catalog.converter)
         self._limits = Limits(
             seconds=self.settings.statement_timeout_s,
             steps=DEFAULT_LIMITS.steps,
