@@ -40,13 +40,13 @@ from tests.cli.test_cli import rro
 
 @pytest.mark.parametrize("rate", [0.1, 0.5, 0.9])
 def test_without_spread_it_is_the_exact_null(rate: float) -> None:
-    found = plan(RisingReward(), KnownRate(rate, 0.0), steps=8000, thorough=False)
+    found = plan(RisingReward(), KnownRate(rate, 0.0), steps=5000, thorough=False)
     assert found.candidates_per_step == pytest.approx(candidates_null_binary(rate, 5, 5), rel=0.03)
     assert found.pair_precision == 0.0, "no candidate is truly better than another"
 
 
 def test_the_null_is_that_of_the_prefix_whatever_the_spread() -> None:
-    found = plan(RisingReward(), KnownRate(0.5, 0.9), steps=5000)
+    found = plan(RisingReward(), KnownRate(0.5, 0.9), steps=3000)
     assert found.candidates_per_step_null == pytest.approx(candidates_null_binary(0.5, 5, 5), rel=0.03)
 
 
@@ -60,10 +60,10 @@ def test_fixed_size_costs_what_it_says() -> None:
 
 
 def test_more_rollouts_make_pairs_more_precise_and_a_second_candidate_more_frequent() -> None:
-    few = plan(RisingReward(rollouts=3), KnownRate(0.5), steps=2500, thorough=False)
-    many = plan(RisingReward(rollouts=15), KnownRate(0.5), steps=2500, thorough=False)
+    few = plan(RisingReward(rollouts=3), KnownRate(0.5), steps=1500, thorough=False)
+    many = plan(RisingReward(rollouts=15), KnownRate(0.5), steps=1500, thorough=False)
     second = plan(
-        RisingReward(rollouts=3, on_first_rise="second"), KnownRate(0.5), steps=2500, thorough=False
+        RisingReward(rollouts=3, on_first_rise="second"), KnownRate(0.5), steps=1500, thorough=False
     )
     assert few.pair_precision is not None
     assert many.pair_precision is not None
@@ -88,14 +88,14 @@ def test_every_setting_can_be_planned(method: RisingReward, spending: Spending) 
 
 def test_saving_saves_what_it_should() -> None:
     method, world = RisingReward(), KnownRate(0.4)
-    every = plan(method, world, steps=2000, thorough=False)
-    early = plan(method, world, spending=Spending(early_decision=True), steps=2000, thorough=False)
-    assert early.pair_rate == pytest.approx(every.pair_rate, abs=0.04), "the same pairs"
+    every = plan(method, world, steps=800, thorough=False)
+    early = plan(method, world, spending=Spending(early_decision=True), steps=800, thorough=False)
+    assert early.pair_rate == pytest.approx(every.pair_rate, abs=0.06), "the same pairs"
     assert early.rollouts_per_step < every.rollouts_per_step
-    free = plan(method, world, spending=Spending(reuse="unbiased"), steps=2000, thorough=False)
+    free = plan(method, world, spending=Spending(reuse="unbiased"), steps=800, thorough=False)
     assert free.draws_per_step == 0.0, "five rollouts offer five candidates"
     assert free.rollouts_per_step == pytest.approx(5 * free.candidates_per_step)
-    shared = plan(method, world, spending=Spending(reuse="economy"), steps=2000, thorough=False)
+    shared = plan(method, world, spending=Spending(reuse="economy"), steps=800, thorough=False)
     assert 4.2 < shared.rollouts_per_step / shared.candidates_per_step < 4.8, "every other step offers some"
 
 
@@ -194,13 +194,13 @@ async def explore(
         return sampler.summary()
 
 
-async def test_a_run_of_5000_steps_comes_within_3_percent() -> None:
-    # A second candidate makes most steps pairs, so that 5,000 steps tell their share within 1 %.
+async def test_a_run_comes_within_3_percent_of_its_plan() -> None:
+    # A second candidate makes most steps pairs, so that so few steps tell their share within 1.2 %.
     method, world = RisingReward(on_first_rise="second"), KnownRate(0.4, 0.3, turns=2)
     spending = Spending(early_decision=True)
-    run = await explore(method, world, 2500, spending=spending)
-    found = plan(method, world, spending=spending, steps=10_000, thorough=False)
-    assert run.steps == 5000
+    run = await explore(method, world, 1250, spending=spending)
+    found = plan(method, world, spending=spending, steps=8000, thorough=False)
+    assert run.steps == 2500
     assert found.candidates_per_step == pytest.approx(run.candidates_per_step, rel=0.03)
     assert found.rollouts_per_step == pytest.approx(run.rollouts / run.steps, rel=0.03)
     assert found.pair_rate == pytest.approx(run.pairs / run.steps, rel=0.03)
@@ -226,10 +226,10 @@ async def test_another_method_is_planned_from_a_run(recorded: Path) -> None:
     assert before.prices.tokens_per_draw == 7.0
     assert before.prices.tokens_per_rollout == pytest.approx(7 * 1.6, rel=0.25), "between one turn and three"
     method = RisingReward(3, 3, rule=Strict(), on_first_rise="second")
-    then = await explore(method, KnownRate(0.4, 0.2, turns=3), 300, seed=8)
-    found = plan(method, before.steps, steps=4000, thorough=False)
+    then = await explore(method, KnownRate(0.4, 0.2, turns=3), 150, seed=8)
+    found = plan(method, before.steps, steps=2500, thorough=False)
     assert found.candidates_per_step == pytest.approx(then.candidates_per_step, rel=0.08)
-    assert found.rollouts_per_step == pytest.approx((then.rollouts - 3 * 300) / then.steps, rel=0.1)
+    assert found.rollouts_per_step == pytest.approx((then.rollouts - 3 * 150) / then.steps, rel=0.1)
     assert found.pair_rate == pytest.approx(then.pairs / then.steps, rel=0.12)
 
 
@@ -269,10 +269,10 @@ def test_other_goals_are_refused(text: str) -> None:
 
 def test_a_search_finds_the_frontier_and_says_what_the_budget_buys() -> None:
     space = Space((3, 8), (2, 5), (Paper(), Strict()), ("skip", "second"), ("off", "economy"))
-    best, frontier = optimise(KnownRate(0.4), Budget(10_000), space=space, steps=200)
+    best, frontier = optimise(KnownRate(0.4), Budget(10_000), space=space, steps=100)
     assert best.spending.early_decision
     assert best.pairs == pytest.approx(10_000 / best.plan.rollouts_per_step * best.plan.pair_rate)
-    assert best.net_pairs >= 0.85 * max(option.net_pairs for option in frontier)
+    assert best.net_pairs >= 0.8 * max(option.net_pairs for option in frontier)
     for more, better in pairwise(frontier):
         assert more.pairs > better.pairs
         assert (more.plan.pair_precision or 0) < (better.plan.pair_precision or 0)
@@ -309,13 +309,14 @@ def test_the_command_prints_the_same_as_json_and_as_text() -> None:
 
 
 def test_the_command_plans_from_a_run_as_a_table_and_a_picture(recorded: Path, tmp_path: Path) -> None:
-    for name, magic in (("grid.png", b"\x89PNG"), ("grid.svg", b"<?xml")):
+    for name, magic, method in (("grid.png", b"\x89PNG", "rro"), ("grid.svg", b"<?xml", "fixed")):
         picture = tmp_path / name
-        done = rro("plan", "--from", str(recorded), "--grid", "--steps", "40", "--plot", str(picture))
+        options = ("--method", method, "--grid", "--steps", "30", "--plot", str(picture))
+        done = rro("plan", "--from", str(recorded), *options)
         assert done.returncode == 0, done.stderr
         assert "planned from 450 steps" in done.stdout
         assert "wall time" in done.stdout
-        assert "prefix_action" in done.stdout
+        assert ("prefix_action" in done.stdout) == (method == "rro")
         assert picture.read_bytes().startswith(magic)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["grid.png", "grid.svg"], (
         "nothing half-written"

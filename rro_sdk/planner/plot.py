@@ -50,6 +50,7 @@ def draw_options(options: Sequence[Option], path: Path, *, title: str = "") -> N
     figure = Figure(figsize=(7.5, 5.0), layout="constrained")
     axes = figure.add_subplot()
     sizes = sorted({option.method.rollouts for option in options})
+    caps = {option.method.max_candidates for option in options}
     seen: set[str] = set()
     for option in options:
         if option.plan.pair_precision is None:
@@ -57,6 +58,7 @@ def draw_options(options: Sequence[Option], path: Path, *, title: str = "") -> N
         method = option.method
         kind = str(method.on_first_rise) if isinstance(method, RisingReward) else "fixed"
         label = rule_text(method.rule) if isinstance(method, RisingReward) else method.name
+        label += f", cap {method.max_candidates}" * (len(caps) > 1)
         axes.plot(
             option.plan.pairs_per_1000_rollouts,
             option.plan.pair_precision,
