@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import msgspec
 
 from rro_sdk.draws import DrawKey
@@ -65,18 +67,22 @@ def explain(journal: Journal, pair_id: str) -> Story:
     if record is None or pair is None or record.pair is None:
         raise ConfigError(f"run {journal.path.parent} has no pair {pair_id}; ids are in its pairs.jsonl")
     turns = {
-        (key.step, key.candidate, key.rollout, key.turn, key.attempt): turn
-        for key, turn in journal.turns_of(task_id)
+        (key.step, key.candidate, key.rollout, key.turn): turn for key, turn in journal.turns_of(task_id)
     }
+    before = {record.step: record.candidate(record.advance) for record in path}
     drawn = [*filter(None, [record.prefix_action]), *record.candidates]
     seed = journal.header().seed
     return Story(
         pair=pair,
         choice=record.pair,
         record=record,
-        candidates=tuple(_story(candidate, record, turns, seed) for candidate in drawn),
+        candidates=tuple(
+            _story(candidate, record, before.get(record.step - 1), turns, seed) for candidate in drawn
+        ),
         commands=tuple(
-            before.candidate(before.advance).action.command for before in path if before.step < record.step
+            earlier.candidate(earlier.advance).action.command
+            for earlier in path
+            if earlier.step < record.step
         ),
     )
 
@@ -84,12 +90,20 @@ def explain(journal: Journal, pair_id: str) -> Story:
 def _story(
     candidate: Candidate,
     record: StepRecord,
-    turns: dict[tuple[int, int, int, int, int], Turn],
+    before: Candidate | None,
+    turns: dict[tuple[int, int, int, int], Turn],
     seed: int,
 ) -> CandidateStory:
-    key = DrawKey(seed, record.task_id, record.step, candidate.index, turn=record.step)
-    turn = turns.get((record.step, candidate.index, -1, record.step, record.attempt))
     outcomes, known = candidate.estimate.outcomes, candidate.estimate.terminal
+    key = DrawKey(seed, record.task_id, record.step, candidate.index, turn=record.step)
+    turn = turns.get((record.step, candidate.index, -1, record.step))
+    if turn is None:  # offered by a rollout that scored the prefix (`Spending.reuse`)
+        scored = 0 if before is None else before.index
+        scored = scored if before is None or before.duplicate_of is None else before.duplicate_of
+        offer = turns.get((record.step - 1, scored, candidate.index, record.step))
+        if offer is not None:
+            turn = offer
+            key = replace(key, step=record.step - 1, candidate=scored, rollout=candidate.index)
     index = candidate.index if candidate.duplicate_of is None else candidate.duplicate_of
     rolled = DrawKey(seed, record.task_id, record.step, index, turn=record.step + 1)
     return CandidateStory(

@@ -13,6 +13,7 @@ from rro_sdk.journal import Journal
 from rro_sdk.ledger import ledger_of
 from rro_sdk.methods import FixedSize, RisingReward
 from rro_sdk.methods.base import Method
+from rro_sdk.provenance import explain
 from rro_sdk.sampler import Sampler
 from rro_sdk.spending import RiseRate, Spending
 from rro_sdk.types import Baseline, Event, StepRecord, Task
@@ -130,6 +131,11 @@ async def test_reuse_takes_its_candidates_from_the_rollouts_before(tmp_path: Pat
     for step in steps:
         assert len(step.candidates) <= 5
     assert len(spared.seeds) / len(steps) < len(plain.seeds) / len(decided(every))
+    # What a pair came from was really drawn, whoever drew it first.
+    with Journal.open(tmp_path / "whole") as journal:
+        told = [explain(journal, f"{step.task_id}/{step.step}") for step in steps if step.pair is not None]
+    assert told
+    assert {each.seed for story in told for each in story.candidates} <= set(spared.seeds)
     # Broken off and resumed it is the same run: the offers come out of the journal.
     policy = Mortal(len(spared.seeds) // 2)
     with pytest.raises(Killed):

@@ -55,7 +55,8 @@ class Margin:
             raise ConfigError(f"Margin d must be in (0, 1], not {self.d}")
 
     def rises(self, baseline: Estimate, candidate: Estimate) -> bool:
-        return candidate.reward >= baseline.reward + self.d
+        # 0.4 + 0.2 is more than 0.6 in floats; rewards differ by far more than this or not at all.
+        return candidate.reward - baseline.reward >= self.d - 1e-9
 
 
 @dataclass(frozen=True, slots=True)
