@@ -105,9 +105,11 @@ async def test_a_server_that_comes_up_late_is_continued_too() -> None:
     before = children_of(os.getpid())
     async with dog:
         (pid,) = children_of(os.getpid()) - before
-    async with FakeServer(FakeSettings(port=port)) as again:
-        await pause(again)
-        await until(lambda: not again.paused, "it is continued")
+    assert exists(pid), "it waits for the server"
+    late = FakeServer(FakeSettings(port=port))
+    late._state.pause_mode = "retract"  # before it listens, or the watchdog is there first
+    async with late:
+        await until(lambda: not late.paused, "it is continued")
     await until(lambda: not exists(pid), "the watchdog ends")
 
 
