@@ -21,7 +21,7 @@ from benchmarks._moves_server import moves_server
 from benchmarks._simulated import Moves, tasks
 from rro_sdk.draws import DrawKey
 from rro_sdk.journal import Journal, RunHeader
-from rro_sdk.journal.store import Row, end_row, event_row, task_row, turn_row
+from rro_sdk.journal.rows import Row, end_row, event_row, task_row, turn_row
 from rro_sdk.journal.writer import JournalWriter
 from rro_sdk.recording import RolloutEnd, Turn
 from rro_sdk.sampler import Sampler

@@ -16,14 +16,13 @@ from rro_sdk.errors import ConfigError, DataError, JournalError
 from rro_sdk.export.trl import write_pairs
 from rro_sdk.fingerprint import difference, task_digest
 from rro_sdk.journal.recorder import JournalRecorder
+from rro_sdk.journal.rows import event_row, task_row
 from rro_sdk.journal.store import (
     Journal,
     RunHeader,
     TaskStates,
-    event_row,
     never_began,
     refuse_existing,
-    task_row,
 )
 from rro_sdk.journal.writer import JournalWriter
 from rro_sdk.pairs import pairs_of

@@ -363,7 +363,7 @@ async def test_a_journal_that_cannot_be_written_ends_the_run_and_can_be_resumed(
 
 
 async def test_a_writer_commits_what_comes_together_at_once(tmp_path: Path) -> None:
-    from rro_sdk.journal.store import event_row, task_row
+    from rro_sdk.journal.rows import event_row, task_row
     from tests.test_journal import EVENTS, HEADER
 
     journal = Journal.create(tmp_path / "run", HEADER)

@@ -93,8 +93,8 @@ class SessionEnvironment(Environment):
         """Begin a session; raises as `Environment.start` does."""
 
     async def restore(self, task: Task, snapshot: object) -> Session:
-        """A session in the state of a snapshot; for environments whose sessions give any."""
-        raise NotImplementedError
+        """A session in the state of a snapshot; an environment whose sessions give any defines it."""
+        raise EnvironmentFault(f"environment {self.name} gives snapshots and defines no restore()")
 
     async def start(self, task: Task) -> ReplayedEpisode:
         session = await self.open(task)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from rro_sdk.draws import DrawKey
 from rro_sdk.errors import Divergence
-from rro_sdk.journal.store import end_row, turn_row
+from rro_sdk.journal.rows import end_row, turn_row
 from rro_sdk.journal.writer import JournalWriter
 from rro_sdk.recording import RolloutEnd, TaskMemory, Turn, place, prompt_digest
 from rro_sdk.types import Message, Proposal

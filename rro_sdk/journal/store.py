@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import itertools
 import sqlite3
-import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -23,6 +22,7 @@ from rro_sdk.draws import DrawKey
 from rro_sdk.errors import ConfigError, JournalError, RunExistsError
 from rro_sdk.journal import schema
 from rro_sdk.journal.lock import LOCK_NAME, RunLock
+from rro_sdk.journal.rows import Row, event_row
 from rro_sdk.recording import RolloutEnd, TaskMemory, Turn, place
 from rro_sdk.types import Action, Baseline, Discarded, Event, StepRecord, TaskEnd, TaskFailed, Usage
 
@@ -35,14 +35,6 @@ _encoder = msgspec.json.Encoder()
 _decoder: msgspec.json.Decoder[Event] = msgspec.json.Decoder(Event)
 
 _UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError, TypeError)
-
-_INSERT_EVENT = "INSERT INTO event (at, task_id, kind, once, body) VALUES (?, ?, ?, ?, ?)"
-_INSERT_TURN = f"INSERT OR IGNORE INTO turn VALUES ({', '.join('?' * 16)})"
-_INSERT_ROLLOUT = f"INSERT OR IGNORE INTO rollout VALUES ({', '.join('?' * 8)})"
-_INSERT_TASK = "INSERT OR IGNORE INTO task VALUES (?, ?)"
-
-Row = tuple[str, tuple[Any, ...]]
-"""A statement and its parameters."""
 
 
 class RunHeader(msgspec.Struct, frozen=True):
@@ -476,63 +468,6 @@ def _reads(body: bytes) -> bool:
     except _UNREADABLE:
         return False
     return True
-
-
-def event_row(event: Event) -> Row:
-    """How an event is written."""
-    kind, once = type(event).__name__, None
-    match event:
-        case StepRecord():
-            once = f"StepRecord/{event.step}"
-        case Baseline():
-            once = f"Baseline/{event.step}/{event.attempt}"
-        case Discarded():
-            once = f"Discarded/{event.attempt}"
-        case TaskEnd():
-            once = "TaskEnd"
-    return _INSERT_EVENT, (time.time(), event.task_id, kind, once, _encoder.encode(event))
-
-
-def turn_row(key: DrawKey, turn: Turn) -> Row:
-    """How a reply is written."""
-    action, usage = turn.action, turn.usage
-    return _INSERT_TURN, (
-        key.task_id,
-        key.attempt,
-        key.step,
-        key.candidate,
-        key.rollout,
-        key.turn,
-        time.time(),
-        turn.prompt,
-        action.text,
-        action.command,
-        action.error,
-        usage.prompt_tokens,
-        usage.cached_tokens,
-        usage.completion_tokens,
-        "\n".join(turn.weight_versions),
-        turn.server,
-    )
-
-
-def end_row(key: DrawKey, end: RolloutEnd) -> Row:
-    """How a rollout's end is written."""
-    return _INSERT_ROLLOUT, (
-        key.task_id,
-        key.attempt,
-        key.step,
-        key.candidate,
-        key.rollout,
-        end.outcome,
-        end.truncated,
-        end.fault,
-    )
-
-
-def task_row(task_id: str, digest: bytes) -> Row:
-    """How the beginning of a task is written."""
-    return _INSERT_TASK, (task_id, digest)
 
 
 def _existing(run_dir: Path) -> Path:

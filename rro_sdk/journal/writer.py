@@ -12,7 +12,8 @@ from types import TracebackType
 from typing import Self
 
 from rro_sdk.errors import JournalError
-from rro_sdk.journal.store import Journal, Row
+from rro_sdk.journal.rows import Row
+from rro_sdk.journal.store import Journal
 
 
 class JournalWriter:

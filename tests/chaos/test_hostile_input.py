@@ -23,7 +23,7 @@ LIMITS = Limits(seconds=1.0, steps=100_000, rows=100, result_bytes=20_000)
 PIECES = [
     *"()'\"`;,*.=<>-/\\\x00\n",
     "--", "/*", "*/", "%", "NULL", "0x41", "1e309", "9223372036854775808", "x'00'", "\ufeff", "\u202e",
-    " UNION SELECT ", " FROM ", " WHERE 1=1", " INTO OUTFILE '/tmp/x'", "; DROP TABLE pets",
+    " UNION SELECT ", " FROM ", " WHERE 1=1", " INTO OUTFILE '/var/stolen'", "; DROP TABLE pets",
     "; ATTACH 'x' AS y",
     " PRAGMA ", "load_extension('x')", "(SELECT ", " RECURSIVE ", "zeroblob(1000000)", "CAST(", " COLLATE ",
     "@@version", "sqlite_master", "information_schema.tables", "pets", "PetID", "student", "has_pet",
