@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 import msgspec
@@ -13,6 +14,7 @@ from rro_sdk.journal import Journal
 from rro_sdk.methods.race import scored_as
 from rro_sdk.pairs import pair_id as name_of
 from rro_sdk.pairs import pair_of
+from rro_sdk.recording import Turn
 from rro_sdk.stats import wilson_interval
 from rro_sdk.types import (
     Action,
@@ -79,7 +81,7 @@ def explain(journal: Journal, pair_id: str) -> Story:
     pair = pair_of(record) if record is not None else None
     if record is None or pair is None or record.pair is None:
         raise ConfigError(f"run {journal.path.parent} has no pair {pair_id}; ids are in its pairs.jsonl")
-    drawn = _Drawn(journal, record)
+    drawn = Drawn(journal, record)
     everyone = [*filter(None, [record.prefix_action]), *record.candidates]
     return Story(
         pair=pair,
@@ -109,21 +111,33 @@ def _scored(journal: Journal, record: StepRecord, reestimated: bool) -> DrawKey:
     return found
 
 
-class _Drawn:
-    """A task's recorded replies, and which of them made a step."""
+class Drawn:
+    """A task's recorded replies, and which of them made a step.
 
-    def __init__(self, journal: Journal, record: StepRecord) -> None:
+    Args:
+        journal: the run's.
+        record: the step.
+        turns: the task's replies where the caller has read them already.
+
+    Attributes:
+        scored: under which key the prefix was scored; its rollouts count from 0.
+    """
+
+    def __init__(
+        self, journal: Journal, record: StepRecord, turns: Mapping[DrawKey, Turn] | None = None
+    ) -> None:
         header = journal.header()
         self._record = record
         self._seed = header.seed
         self._reestimates = bool(header.method.get("reestimate_duplicates"))
-        self._turns = dict(journal.turns_of(record.task_id))
-        self._scored = _scored(journal, record, self._reestimates)
+        self._turns = dict(journal.turns_of(record.task_id)) if turns is None else turns
+        self.scored = _scored(journal, record, self._reestimates)
 
     def story(self, candidate: Candidate) -> CandidateStory:
+        """Who drew a candidate, with which seeds, and how sure its reward is."""
         known, outcomes = candidate.estimate.terminal, candidate.estimate.outcomes
-        key = self._draw(candidate.index)
-        rolled = [self._rollout(candidate, number) for number in range(len(outcomes))] if not known else []
+        key = self.draw(candidate.index)
+        rolled = [self.rollout(candidate, number) for number in range(len(outcomes))] if not known else []
         server = self._turns[key].server if key is not None else ""
         if self._record.record is not None:
             rolled = []
@@ -136,8 +150,8 @@ class _Drawn:
             interval=None if known else wilson_interval(sum(outcomes), len(outcomes)),
         )
 
-    def _draw(self, index: int) -> DrawKey | None:
-        """The reply that a candidate is."""
+    def draw(self, index: int) -> DrawKey | None:
+        """The reply that a candidate is; None for an expert's, and where the run does not say."""
         record = self._record
         own = DrawKey(0, record.task_id, record.step, index, turn=record.step, attempt=record.attempt)
         if record.record is not None:
@@ -148,7 +162,7 @@ class _Drawn:
             return self._recorded(replace(own, step=step, candidate=candidate, rollout=rollout))
         return self._recorded(own) or self._offer(index, record.step)
 
-    def _rollout(self, candidate: Candidate, number: int) -> DrawKey | None:
+    def rollout(self, candidate: Candidate, number: int) -> DrawKey | None:
         """The first reply of a rollout that scored a candidate; None where it broke before it."""
         record = self._record
         index = scored_as(candidate, self._reestimates)
@@ -160,7 +174,7 @@ class _Drawn:
         """A reply of the rollout that offered a candidate (`Spending.reuse`): it scored the prefix."""
         if index < 0:
             return None
-        return self._recorded(replace(self._scored, rollout=index, turn=turn))
+        return self._recorded(replace(self.scored, rollout=index, turn=turn))
 
     def _recorded(self, key: DrawKey) -> DrawKey | None:
         return key if key in self._turns else None
