@@ -39,13 +39,7 @@ async def expert_turns(env: InterCodeSQL, task: Task, *, explore: bool | None = 
     Raises:
         DataError: the gold statement does not score 1 here.
     """
-    gold = " ".join(str(task.data.get("gold", "")).split())
-    script: list[tuple[str, str]] = []
-    if explore if explore is not None else not env.settings.show_schema:
-        script.append(("I look at which tables there are.", "SHOW TABLES"))
-        script += [(f"I look at the columns of {name}.", f"DESC {name}") for name in _tables(gold)]
-    script.append(("I can answer the question with one query.", gold))
-    script.append(("The result answers the question.", "submit"))
+    script = expert_script(task, explore=explore if explore is not None else not env.settings.show_schema)
     episode = await env.start(task)
     steps = []
     try:
@@ -57,6 +51,22 @@ async def expert_turns(env: InterCodeSQL, task: Task, *, explore: bool | None = 
     if steps[-1].observation.outcome != 1.0:
         raise DataError(f"task {task.id!r}: its gold statement scores {steps[-1].observation.outcome}, not 1")
     return tuple(steps)
+
+
+def expert_script(task: Task, *, explore: bool) -> list[tuple[str, str]]:
+    """Thought and command of each turn of `expert_turns`.
+
+    Raises:
+        DataError: the gold statement cannot be read.
+    """
+    gold = " ".join(str(task.data.get("gold", "")).split())
+    script: list[tuple[str, str]] = []
+    if explore:
+        script.append(("I look at which tables there are.", "SHOW TABLES"))
+        script += [(f"I look at the columns of {name}.", f"DESC {name}") for name in _tables(gold)]
+    script.append(("I can answer the question with one query.", gold))
+    script.append(("The result answers the question.", "submit"))
+    return script
 
 
 def load_dialogues(path: Path | None = None) -> list[Dialogue]:
