@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import importlib.metadata
+import os
+import platform
 from pathlib import Path
 from typing import Any
 
@@ -69,8 +72,16 @@ def title(key: str) -> str:
 
 
 def as_plain(table: Table, settings: dict[str, Any]) -> dict[str, Any]:
-    """What is stored: the whole table with the settings that it was made under."""
-    return {"settings": settings, **msgspec.to_builtins(table)}
+    """What is stored: the whole table, the settings that it was made under, and with what."""
+    versions = {
+        name: importlib.metadata.version(name) for name in ("rro-sdk", "torch", "transformers", "trl")
+    }
+    machine = {
+        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "architecture": platform.machine(),
+        "python": platform.python_version(),
+    }
+    return {"settings": settings, "machine": machine, "versions": versions, **msgspec.to_builtins(table)}
 
 
 def draw_figure(table: Table, path: Path) -> None:
