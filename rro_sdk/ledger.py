@@ -59,8 +59,12 @@ Draws = tuple[int, int, int]
 """attempt, step, candidate."""
 
 
-class _Task:
-    """What the events say of one task: which draws decided something, and which were thrown away."""
+class TaskAccount:
+    """What the events say of one task: which draws decided something, and which were thrown away.
+
+    Args:
+        reestimates: equal candidates cost rollouts of their own (rule 9).
+    """
 
     def __init__(self, *, reestimates: bool = False) -> None:
         self._reestimates = reestimates
@@ -114,7 +118,7 @@ def ledger_of(journal: Journal) -> Ledger:
         JournalError: the journal is damaged.
     """
     entries: dict[Kind, Entry] = {kind: Entry() for kind in get_args(Kind)}
-    tasks: dict[str, _Task] = {}
+    tasks: dict[str, TaskAccount] = {}
     unknown = pairs = 0
     reestimates = bool(journal.header().method.get("reestimate_duplicates"))
     for event in journal.events():
@@ -124,9 +128,9 @@ def ledger_of(journal: Journal) -> Ledger:
             else:
                 unknown += 1
         elif event.task_id:
-            tasks.setdefault(event.task_id, _Task(reestimates=reestimates)).add(event)
+            tasks.setdefault(event.task_id, TaskAccount(reestimates=reestimates)).add(event)
             pairs += isinstance(event, StepRecord) and event.pair is not None
-    nothing = _Task()
+    nothing = TaskAccount()
     for task_id, attempt, step, candidate, rollout, requests, usage in journal.spent():
         kind = tasks.get(task_id, nothing).kind(attempt, step, candidate, rollout)
         entries[kind] = entries[kind].plus(usage, requests)

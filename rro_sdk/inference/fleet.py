@@ -22,7 +22,7 @@ from rro_sdk.inference.places import Places
 from rro_sdk.inference.retry import RetrySettings, with_retries
 from rro_sdk.inference.routing import common_version
 from rro_sdk.inference.server import ABORTED_STATUS, ModelInfo, Server
-from rro_sdk.inference.slot import Control, Slot
+from rro_sdk.inference.slot import Control, ServerStatus, Slot
 from rro_sdk.inference.transport import Transport
 from rro_sdk.inference.wire import ChatRequest, Completion
 from rro_sdk.types import Retried, VersionChanged, Wasted
@@ -184,6 +184,11 @@ class Fleet:
         """Servers that get no requests now and why, by URL."""
         return {slot.server.url: slot.why for slot in self._slots if slot.why is not None}
 
+    @property
+    def status(self) -> tuple[ServerStatus, ...]:
+        """What each server does now and did so far, in the order of `urls`."""
+        return tuple(slot.status for slot in self._slots)
+
     async def check(self) -> dict[str, ModelInfo]:
         """Ask every server what it serves, before any work is given out.
 
@@ -289,7 +294,7 @@ class Fleet:
             raise ServerUnreachable(
                 f"server {slot.server.url} went out of rotation: {slot.out}", url=slot.server.url
             ) from None
-        slot.completed(loop.time() - began, completion.usage.completion_tokens)
+        slot.completed(loop.time() - began, completion.usage)
         if completion.weight_versions and completion.weight_versions[-1] != slot.version:
             self._serves(slot, completion.weight_versions[-1])
         return completion

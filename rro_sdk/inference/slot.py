@@ -4,16 +4,42 @@ from __future__ import annotations
 
 import asyncio
 
+import msgspec
 from asyncio_throttle import Throttler
 
 from rro_sdk.inference.limit import FixedLimit, LatencyLimit, LoadLimit
 from rro_sdk.inference.server import Server
+from rro_sdk.types import Usage
 
 REST_S = (0.5, 5.0)
 """Between two looks at one that does not: doubles from the first to the second until it completes something,
 so that it is back at work within 5 s of its recovery."""
 
 Control = FixedLimit | LoadLimit | LatencyLimit
+
+
+class ServerStatus(msgspec.Struct, frozen=True):
+    """One server of a fleet at one moment.
+
+    Attributes:
+        url: its address.
+        in_flight: requests of ours that hold a place on it.
+        limit: requests that it gets at once; 0 while it gets none.
+        version: the weights that it was last seen with; "" where it does not say.
+        why: why it gets no requests; None where it does.
+        held: whether it is left alone for a while, as during a reload.
+        requests: completions since the fleet began.
+        usage: what they cost.
+    """
+
+    url: str
+    in_flight: int = 0
+    limit: int = 0
+    version: str = ""
+    why: str | None = None
+    held: bool = False
+    requests: int = 0
+    usage: Usage = Usage()
 
 
 class Slot:
@@ -46,6 +72,8 @@ class Slot:
         self.tokens = 0
         self.seconds = 0.0
         self.finished = 0
+        self.requests = 0
+        self.usage = Usage()
         self.gate = RateGate(requests_per_second) if requests_per_second else None
 
     @property
@@ -63,12 +91,27 @@ class Slot:
         if self.growing:
             self.look.set()
 
-    def completed(self, seconds: float, tokens: int) -> None:
+    @property
+    def status(self) -> ServerStatus:
+        return ServerStatus(
+            self.server.url,
+            self.active,
+            self.limit if self.why is None else 0,
+            self.version,
+            self.why,
+            bool(self.holds),
+            self.requests,
+            self.usage,
+        )
+
+    def completed(self, seconds: float, usage: Usage) -> None:
         """It did a request: it is well, and this is how long it took."""
         self.failures, self.rest_s = 0, REST_S[0]
         self.finished += 1
         self.seconds += seconds
-        self.tokens += tokens
+        self.tokens += usage.completion_tokens
+        self.requests += 1
+        self.usage += usage
 
     def rest(self, why: str) -> None:
         """Out of rotation, and what it has in flight is tried elsewhere."""

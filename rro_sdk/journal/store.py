@@ -41,6 +41,9 @@ JOURNAL_NAME = "journal.sqlite"
 BUSY_S = 10.0
 """How long SQLite waits for a reader that holds the file; none of ours does for longer than a moment."""
 
+Spent = tuple[str, int, int, int, int, int, Usage]
+"""Of one candidate or rollout: task, attempt, step, candidate, rollout, replies and their tokens."""
+
 _encoder = msgspec.json.Encoder()
 _decoder: msgspec.json.Decoder[Event] = msgspec.json.Decoder(Event)
 
@@ -253,6 +256,45 @@ class Journal:
         """Every event in the order in which it was recorded."""
         yield from self._decoded(self._read("SELECT body FROM event ORDER BY seq"))
 
+    def events_after(self, seq: int, most: int) -> tuple[int, list[Event]]:
+        """The first events, `most` at most, that were recorded after number `seq`, for who follows a run.
+
+        Returns:
+            The number of the last of them, `seq` where there is none; and the events in order.
+        """
+        # One row with all of them: Python takes its lock again for every row, and the run may be sampling
+        # in this process.
+        ((last, numbers, bodies),) = self._read(
+            "SELECT max(seq), json_group_array(seq), group_concat(CAST(body AS TEXT), char(10))"
+            " FROM (SELECT seq, body FROM event WHERE seq > ? ORDER BY seq LIMIT ?)",
+            (seq, most),
+        )
+        if last is None:
+            return seq, []
+        found = zip(msgspec.json.decode(numbers, type=list[int]), bodies.split("\n"), strict=True)
+        rows = ((body.encode(),) for _, body in sorted(found))
+        return last, list(self._decoded(rows))
+
+    def last_seq(self) -> int:
+        """The number of the last event; 0 without any."""
+        ((last,),) = self._read("SELECT coalesce(max(seq), 0) FROM event")
+        return int(last)
+
+    def spent_by(self, task_ids: Sequence[str]) -> list[Spent]:
+        """What `spent` says of some of the tasks."""
+        if self._version < 2:
+            return []
+        place = "task_id, attempt, step, candidate, rollout"
+        ((rows,),) = self._read(
+            f"SELECT json_group_array(json_array({place}, count, asked, cached, generated)) FROM"
+            f" (SELECT {place}, count(*) AS count, sum(prompt_tokens) AS asked, sum(cached_tokens) AS cached,"
+            " sum(completion_tokens) AS generated FROM turn"
+            f" WHERE task_id IN (SELECT value FROM json_each(?)) GROUP BY {place})",
+            (_encoder.encode(task_ids).decode(),),
+        )
+        found = msgspec.json.decode(rows, type=list[tuple[str, int, int, int, int, int, int, int, int]])
+        return [(*row[:6], Usage(*row[6:])) for row in found]
+
     def events_of(self, task_id: str) -> Iterator[Event]:
         """One task's events in the order in which they were recorded."""
         yield from self._decoded(
@@ -345,8 +387,8 @@ class Journal:
         )
         return Usage(*row)
 
-    def spent(self) -> Iterator[tuple[str, int, int, int, int, int, Usage]]:
-        """Every candidate and rollout: task, attempt, step, candidate, rollout, replies and their tokens."""
+    def spent(self) -> Iterator[Spent]:
+        """Every candidate and rollout."""
         if self._version < 2:
             return
         place = "task_id, attempt, step, candidate, rollout"
