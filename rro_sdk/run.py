@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 import msgspec
 
@@ -104,15 +105,24 @@ class Run:
         """
         journal = Journal.resume(run_dir)
         try:
-            reader = Journal.open(run_dir)
-            _refuse_other(reader, header, run_dir)
-            known = _Known(reader.states(), reader.digests(), frozenset(reader.begun()), reader)
-            run = cls(run_dir, journal, known)
+            run = cls.going_on(run_dir, journal, header)
             journal.append(Resumed(header.versions, tuple(header.servers)))
         except BaseException:
             journal.close()
             raise
         return run
+
+    @classmethod
+    def going_on(cls, run_dir: Path, journal: Journal, header: RunHeader) -> Self:
+        """As `resume`, of a journal that is open for writing already; nothing is written to it."""
+        reader = Journal.open(run_dir)
+        try:
+            refuse_other(reader, header, run_dir)
+            known = _Known(reader.states(), reader.digests(), frozenset(reader.begun()), reader)
+            return cls(run_dir, journal, known)
+        except BaseException:
+            reader.close()
+            raise
 
     @staticmethod
     def can_resume(run_dir: Path) -> bool:
@@ -140,7 +150,7 @@ class Run:
         """
         try:
             await self._writer.__aexit__(type(error) if error else None, error, None)
-            _export(self._journal, self._dir)
+            self.export()
         except JournalError:
             if error is None:
                 raise
@@ -148,6 +158,10 @@ class Run:
             self._journal.close()
             if self._known is not None:
                 self._known.reader.close()
+
+    def export(self) -> None:
+        """Write the pairs beside the journal; raises `JournalError`."""
+        _export(self._journal, self._dir)
 
     def wants(self, task: Task) -> bool:
         """Take a task up, unless it is done; what is known of it is in `memory`.
@@ -250,7 +264,8 @@ def _refuse_changed(task: Task, digests: Mapping[str, bytes], run_dir: Path) -> 
         )
 
 
-def _refuse_other(journal: Journal, now: RunHeader, run_dir: Path) -> None:
+def refuse_other(journal: Journal, now: RunHeader, run_dir: Path) -> None:
+    """Raise `ConfigError` where a run was begun with other settings, data or model than `now` names."""
     before = journal.header()
     now = msgspec.json.decode(msgspec.json.encode(now), type=RunHeader)  # tuples become lists
     for name in ("seed", "method", "environment", "sampling", "spending", "data", "model"):
