@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from importlib import import_module
+from pathlib import Path
 
 import click
 
+from rro_sdk.cli._errors import sentence
+from rro_sdk.cli._groups import LazyGroup
 from rro_sdk.errors import RROError
 
 COMMANDS = {
@@ -16,6 +18,8 @@ COMMANDS = {
     "env": "check environments, start and stop what they need",
     "check": "whether a run's journal holds together, and what it owes",
     "compare": "methods side by side on the same tasks, servers and budget",
+    "completion": "what makes a shell complete commands and options",
+    "config": "settings from file, environment and defaults, and where each came from",
     "cost": "where a run's tokens went, and its money",
     "evaluate": "mean outcome of a served policy on tasks",
     "export": "a run in the format of a trainer, with a dataset card",
@@ -30,32 +34,48 @@ COMMANDS = {
     "sample": "explore tasks and write preference pairs",
     "serve": "start SGLang servers and keep them",
     "train": "SFT or DPO on TRL",
+    "view": "a run, or two side by side, as a page in the browser",
 }
 """Commands with their help lines, so that `rro --help` imports none of them."""
 
-
-class _Lazy(click.Group):
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(COMMANDS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in COMMANDS:
-            return None
-        found: click.Command = import_module(f"rro_sdk.cli.{cmd_name}").command
-        return found
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        with formatter.section("Commands"):
-            formatter.write_dl(list(COMMANDS.items()))
+LENIENT = ("completion", "doctor")
+"""Commands that work beside a settings file that is wrong; `rro doctor` says what is."""
 
 
-@click.group(cls=_Lazy, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(package_name="rro-sdk")
-def rro() -> None:
+class _Program(LazyGroup):
+    """Says to the callback whether help was asked for, which no settings file must hold back."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        before_dashes = args[: args.index("--")] if "--" in args else args
+        ctx.obj = bool({*ctx.help_option_names} & {*before_dashes})
+        return super().parse_args(ctx, args)
+
+
+@click.group(
+    cls=_Program,
+    lazy={name: (f"rro_sdk.cli.{name}:command", line) for name, line in COMMANDS.items()},
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+@click.option(
+    "--config",
+    type=click.Path(path_type=Path),
+    envvar="RRO_CONFIG",
+    metavar="FILE",
+    help="Settings of commands, in TOML; also RRO_CONFIG. [default: rro.toml, where it is]",
+)
+@click.version_option(package_name="rro-sdk", prog_name="rro")
+@click.pass_context
+def rro(ctx: click.Context, config: Path | None) -> None:
     """Reward Rising Optimization: preference pairs for LLM agents, step by step.
+
+    Options come from the settings file, then from environment variables (RRO_SAMPLE_MAX_TOKENS), then from
+    the command line, which has the last word; rro config show prints what holds and why.
 
     Exit codes: 0 done, 1 failed, 2 bad input, 130 interrupted.
     """
+    from rro_sdk.cli._settings import use
+
+    use(ctx, config, lenient=ctx.obj or ctx.invoked_subcommand in LENIENT)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -68,16 +88,21 @@ def main(arguments: Sequence[str] | None = None) -> None:
         SystemExit: with the exit code, unless it is 0.
     """
     try:
-        rro(arguments, standalone_mode=False)
-    except click.exceptions.Abort:
+        code = rro(arguments, prog_name="rro", standalone_mode=False)
+    except (click.exceptions.Abort, KeyboardInterrupt):
         click.echo("interrupted", err=True)
         sys.exit(130)
-    except KeyboardInterrupt:
-        click.echo("interrupted", err=True)
-        sys.exit(130)
-    except click.ClickException as error:
+    except click.exceptions.NoArgsIsHelpError as error:
         error.show()
+        sys.exit(error.exit_code)
+    except click.UsageError as error:
+        click.echo(f"error: {sentence(error)}", err=True)
+        sys.exit(error.exit_code)
+    except click.ClickException as error:
+        click.echo(f"error: {error.format_message()}", err=True)
         sys.exit(error.exit_code)
     except RROError as error:
         click.echo(f"error: {error}", err=True)
         sys.exit(error.exit_code)
+    if isinstance(code, int) and code:  # of ctx.exit
+        sys.exit(code)

@@ -3,17 +3,40 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from rro_sdk._plain import plain_value
-from rro_sdk.envs.base import Environment
-from rro_sdk.envs.registry import suite
 from rro_sdk.errors import ConfigError
-from rro_sdk.types import Task
+
+if TYPE_CHECKING:
+    from rro_sdk.envs.base import Environment
+    from rro_sdk.types import Task
 
 F = TypeVar("F", bound=Callable[..., Any])
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Print the result as one line of JSON.")
+
+quiet_option = click.option("--quiet", "-q", is_flag=True, help="No progress on stderr.")
+
+env_name_option = click.option(
+    "--env",
+    "env_name",
+    default="intercode-sql",
+    show_default=True,
+    metavar="NAME",
+    help="Environment, or your own as package.module:attribute.",
+)
+
+device_option = click.option(
+    "--device",
+    type=click.Choice(["auto", "cpu", "cuda"]),
+    default="auto",
+    show_default=True,
+    help="auto is the GPU, where there is one.",
+)
+
+seed_option = click.option("--seed", type=int, default=0, show_default=True, help="Of every draw.")
 
 
 def server_options(command: F) -> F:
@@ -40,7 +63,7 @@ def task_options(command: F) -> F:
         click.option(
             "--env-option", "-e", multiple=True, metavar="KEY=VALUE", help="Setting of the environment."
         ),
-        click.option("--env", "env_name", default="intercode-sql", show_default=True, metavar="NAME"),
+        env_name_option,
     ):
         command = option(command)
     return command
@@ -88,10 +111,18 @@ def method_settings(named: dict[str, Any], more: tuple[str, ...]) -> dict[str, A
 def sampling_options(temperature: float) -> Callable[[F], F]:
     def add(command: F) -> F:
         for option in (
-            click.option("--seed", type=int, default=0, show_default=True),
+            seed_option,
             click.option("--max-tokens", type=int, default=256, show_default=True, help="Of one reply."),
-            click.option("--top-p", type=float, default=1.0, show_default=True),
-            click.option("--temperature", type=float, default=temperature, show_default=True),
+            click.option(
+                "--top-p", type=float, default=1.0, show_default=True, help="Of the sampling, at most 1."
+            ),
+            click.option(
+                "--temperature",
+                type=float,
+                default=temperature,
+                show_default=True,
+                help="Of the sampling; 0 is greedy.",
+            ),
         ):
             command = option(command)
         return command
@@ -101,6 +132,8 @@ def sampling_options(temperature: float) -> Callable[[F], F]:
 
 def environment(name: str, options: tuple[str, ...]) -> Environment:
     """The environment with KEY=VALUE settings; values are read as true, false, numbers or text."""
+    from rro_sdk.envs.registry import suite
+
     try:
         return suite(name).make(**key_values(options, "--env-option"))
     except TypeError as error:
@@ -109,6 +142,8 @@ def environment(name: str, options: tuple[str, ...]) -> Environment:
 
 def tasks(name: str, file: str | None, limit: int | None, options: tuple[str, ...] = ()) -> list[Task]:
     """The tasks of a file, or the environment's own; `options` are those that the environment takes."""
+    from rro_sdk.envs.registry import suite
+
     if limit is not None and limit < 1:
         raise ConfigError(f"--limit must be at least 1, not {limit}")
     found = suite(name).tasks(file, key_values(options, "--env-option"))
@@ -125,6 +160,8 @@ def without_credentials(option: str) -> str:
 
 
 def key_values(options: tuple[str, ...], flag: str) -> dict[str, Any]:
+    from rro_sdk._plain import plain_value
+
     settings: dict[str, Any] = {}
     for option in options:
         key, mark, value = option.partition("=")

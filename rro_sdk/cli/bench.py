@@ -9,16 +9,18 @@ from typing import Any, Literal
 
 import click
 
+from rro_sdk.cli._groups import Group
+from rro_sdk.cli._options import device_option, env_name_option, json_option
 from rro_sdk.errors import ConfigError
 
 
-@click.group("bench", short_help="the paper's tables, from runs of your own")
+@click.group("bench", cls=Group, short_help="the paper's tables, from runs of your own")
 def command() -> None:
     """Experiments: every method from one start, on the same tasks, over seeds."""
 
 
 @command.command("table1")
-@click.option("--env", "env_name", default="intercode-sql", show_default=True)
+@env_name_option
 @click.option("--env-option", "-e", multiple=True, metavar="KEY=VALUE", help="Setting of the environment.")
 @click.option(
     "--tasks",
@@ -29,7 +31,7 @@ def command() -> None:
 @click.option(
     "--model", default="tiny", show_default=True, help="tiny, trained for each seed, or a checkpoint folder."
 )
-@click.option("--seeds", type=int, default=5, show_default=True)
+@click.option("--seeds", type=int, default=5, show_default=True, help="How many, from 0 on.")
 @click.option("--arms", default="eto,ipr,fixed,rro", show_default=True, help="Methods, with commas.")
 @click.option("--variants", default="tasks,tokens", show_default=True, help="What all methods get alike.")
 @click.option("--explore", type=int, default=48, show_default=True, help="Tasks that every method explores.")
@@ -42,18 +44,18 @@ def command() -> None:
 )
 @click.option("--held-out", type=int, default=100, show_default=True, help="Tasks to evaluate on.")
 @click.option("--thirds", type=int, default=0, show_default=True, help="Held-out tasks for Table 2.")
-@click.option("--rollouts", "-m", type=int, default=5, show_default=True)
-@click.option("--max-candidates", type=int, default=5, show_default=True)
+@click.option("--rollouts", "-m", type=int, default=5, show_default=True, help="Per process reward.")
+@click.option("--max-candidates", type=int, default=5, show_default=True, help="Per step.")
 @click.option("--temperature", type=float, default=1.0, show_default=True, help="Of the exploration.")
 @click.option("--max-tokens", type=int, default=128, show_default=True, help="Of one reply.")
 @click.option("--sft", "sft_option", multiple=True, metavar="KEY=VALUE", help="Setting of the SFT.")
-@click.option("--dpo-steps", type=int, default=60, show_default=True)
+@click.option("--dpo-steps", type=int, default=60, show_default=True, help="Of every method alike.")
 @click.option("--dpo", "dpo_option", multiple=True, metavar="KEY=VALUE", help="Other setting of every DPO.")
 @click.option(
     "--servers", "-s", multiple=True, metavar="URL", help="By default one is started for each seed."
 )
 @click.option("--parallel", type=int, default=1, show_default=True, help="Seeds at once, a server each.")
-@click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
+@device_option
 @click.option("--share-device", is_flag=True, help="Stop the server while a trainer runs.")
 @click.option("--server-arg", multiple=True, metavar="ARG", help="Further flag of started servers.")
 @click.option("--api-key", envvar="RRO_API_KEY", help="Bearer token; better as RRO_API_KEY.")
@@ -64,7 +66,7 @@ def command() -> None:
     "--out", type=click.Path(path_type=Path), required=True, help="Folder; one that is there goes on."
 )
 @click.option("--store", type=click.Path(path_type=Path), help="Write the tables as JSON here as well.")
-@click.option("--json", "as_json", is_flag=True, help="Print the tables as JSON.")
+@json_option
 def table1(
     env_name: str,
     env_option: tuple[str, ...],

@@ -8,6 +8,8 @@ from pathlib import Path
 import click
 import msgspec
 
+from rro_sdk.cli._options import json_option
+
 
 @click.command("check", short_help="whether a run's journal holds together")
 @click.argument("run_dir", type=click.Path(path_type=Path))
@@ -18,7 +20,7 @@ import msgspec
     metavar="NEW",
     help="Save what can be read of a damaged journal into this folder.",
 )
-@click.option("--json", "as_json", is_flag=True)
+@json_option
 def command(run_dir: Path, into: Path | None, as_json: bool) -> None:
     """Read a run from end to end: file, events, estimates against rollouts, exports. Exit 1 on a problem.
 
@@ -28,7 +30,8 @@ def command(run_dir: Path, into: Path | None, as_json: bool) -> None:
 
     if into is not None:
         saved = recover(run_dir, into)
-        click.echo(f"saved {', '.join(f'{count} of {table}' for table, count in saved.items())} in {into}")
+        told = ", ".join(f"{count} of {table}" for table, count in saved.items())
+        click.echo(f"saved {told} in {into}", err=as_json)
         run_dir = into
     found = check(run_dir)
     if as_json:

@@ -9,6 +9,8 @@ import msgspec
 
 from rro_sdk.cli._options import (
     environment,
+    json_option,
+    quiet_option,
     server_options,
     task_options,
     tasks,
@@ -35,15 +37,17 @@ RESULT_NAME = "compare.json"
 @click.option("--experts", "experts_file", type=click.Path(path_type=Path), metavar="FILE",
               help="Expert trajectories, for ipr, eto and expert.")  # fmt: skip
 @click.option("--seeds", default="0", show_default=True, help="Such as 0,1,2.")
-@click.option("--temperature", type=float, default=1.0, show_default=True)
-@click.option("--top-p", type=float, default=1.0, show_default=True)
+@click.option(
+    "--temperature", type=float, default=1.0, show_default=True, help="Of the sampling; 0 is greedy."
+)
+@click.option("--top-p", type=float, default=1.0, show_default=True, help="Of the sampling, at most 1.")
 @click.option("--max-tokens", type=int, default=256, show_default=True, help="Of one reply.")
 @click.option("--tasks-in-flight", type=int, help="By default what fills the servers.")
 @click.option(
     "--out", required=True, type=click.Path(path_type=Path), help="Folder; one in it goes on where it was."
 )
-@click.option("--quiet", "-q", is_flag=True)
-@click.option("--json", "as_json", is_flag=True)
+@quiet_option
+@json_option
 def command(
     methods: tuple[str, ...],
     budget_tokens: int,

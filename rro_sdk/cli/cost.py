@@ -7,12 +7,14 @@ from pathlib import Path
 import click
 import msgspec
 
+from rro_sdk.cli._options import json_option
+
 
 @click.command("cost", short_help="where a run's tokens went")
 @click.argument("run_dir", type=click.Path(path_type=Path))
 @click.option("--gpu-hour", type=float, help="Price of a GPU-hour, in any currency.")
 @click.option("--gpus", type=int, default=1, show_default=True, help="GPUs that the servers held.")
-@click.option("--json", "as_json", is_flag=True)
+@json_option
 def command(run_dir: Path, gpu_hour: float | None, gpus: int, as_json: bool) -> None:
     """Account for every token that the servers spent on a run: what decided something, and what did not."""
     from rro_sdk.errors import ConfigError

@@ -7,7 +7,14 @@ import asyncio
 import click
 import msgspec
 
-from rro_sdk.cli._options import environment, sampling_options, server_options, task_options, tasks
+from rro_sdk.cli._options import (
+    environment,
+    json_option,
+    sampling_options,
+    server_options,
+    task_options,
+    tasks,
+)
 from rro_sdk.collector import fewer_collections
 
 AT_ONCE = 64
@@ -18,7 +25,7 @@ AT_ONCE = 64
 @server_options
 @task_options
 @sampling_options(temperature=0.0)
-@click.option("--json", "as_json", is_flag=True)
+@json_option
 def command(
     servers: tuple[str, ...],
     concurrency: int | None,

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 import msgspec
+
+from rro_sdk.cli._options import json_option
 
 if TYPE_CHECKING:
     from rro_sdk.journal import Journal
@@ -20,7 +23,7 @@ if TYPE_CHECKING:
 @click.option(
     "--replay", "replayed", is_flag=True, help="Bring the environment to the step, and show the way."
 )
-@click.option("--json", "as_json", is_flag=True)
+@json_option
 def command(run_dir: Path, pair_id: str, replayed: bool, as_json: bool) -> None:
     """Print the prefix, each candidate with its rollouts, the verdict, servers, weight version and seeds.
 
@@ -32,16 +35,32 @@ def command(run_dir: Path, pair_id: str, replayed: bool, as_json: bool) -> None:
 
     with Journal.open(run_dir) as journal:
         story = explain(journal, pair_id)
-        if as_json:
-            click.echo(msgspec.json.encode(story).decode())
-        elif not replayed:
-            click.echo(text_of(story))
-            click.echo(f"replay the environment up to it: rro explain {run_dir} {pair_id} --replay")
-        if replayed:
-            asyncio.run(_replay(journal, story.record))
+        replay = asyncio.run(_replay(journal, story.record)) if replayed else None
+    if as_json:
+        plain = msgspec.to_builtins(story)
+        click.echo(json.dumps(plain if replay is None else {**plain, "replay": msgspec.to_builtins(replay)}))
+    elif replay is None:
+        click.echo(text_of(story))
+        click.echo(f"replay the environment up to it: rro explain {run_dir} {pair_id} --replay")
+    else:
+        click.echo(replay.opening)
+        for number, turn in enumerate(replay.turns, 1):
+            click.echo(f"[{number}] {turn.command}")
+            click.echo(turn.observation)
+        click.echo(f"replayed {len(replay.turns)} turns; every observation is the recorded one")
 
 
-async def _replay(journal: Journal, record: StepRecord) -> None:
+class _Turn(msgspec.Struct, frozen=True):
+    command: str
+    observation: str
+
+
+class _Replay(msgspec.Struct, frozen=True):
+    opening: str
+    turns: list[_Turn]
+
+
+async def _replay(journal: Journal, record: StepRecord) -> _Replay:
     from rro_sdk.cli._options import environment, tasks
     from rro_sdk.errors import ConfigError
     from rro_sdk.provenance import replay
@@ -57,10 +76,7 @@ async def _replay(journal: Journal, record: StepRecord) -> None:
     async with environment(made["env"], options) as env:
         episode, turns = await replay(env, found[0], journal, record)
         try:
-            click.echo(episode.opening)
-            for number, turn in enumerate(turns, 1):
-                click.echo(f"[{number}] {turn.action.command}")
-                click.echo(turn.observation.text)
+            again = [_Turn(turn.action.command, turn.observation.text) for turn in turns]
+            return _Replay(episode.opening, again)
         finally:
             await episode.close()
-    click.echo(f"replayed {len(turns)} turns; every observation is the recorded one")

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 import msgspec
 
+from rro_sdk.cli._options import json_option
 from rro_sdk.export.formats import FORMATS
 
 _SHOWN = 5
@@ -31,7 +32,7 @@ _EPILOG = "\b\nFormats:\n" + "\n".join(f"  {name:<14} {found.title}" for name, f
 @click.option("--tools", type=click.Path(path_type=Path), help="JSON list of tool schemas.")
 @click.option("--min-outcome", type=float, help="Least outcome of a trajectory, for sft. [default: 1]")
 @click.option("--allow-drop", is_flag=True, help="Leave out rows that cannot be trained on or that drift.")
-@click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
+@json_option
 def command(
     run: Path,
     to: str,

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import click
 
+from rro_sdk.cli._options import json_option, quiet_option
 from rro_sdk.errors import ConfigError
 
 
@@ -18,8 +19,8 @@ from rro_sdk.errors import ConfigError
 @click.option("--resume", type=click.Path(path_type=Path), metavar="DIR", help="Go on with the loop in DIR.")
 @click.option("--api-key", envvar="RRO_API_KEY", help="Bearer token; better as RRO_API_KEY.")
 @click.option("--admin-api-key", envvar="RRO_ADMIN_API_KEY", help="For reloads; better as RRO_ADMIN_API_KEY.")
-@click.option("--quiet", "-q", is_flag=True)
-@click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON.")
+@quiet_option
+@json_option
 def command(
     config: Path | None,
     resume: Path | None,

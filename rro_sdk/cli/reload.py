@@ -9,6 +9,8 @@ from typing import Literal
 import click
 import msgspec
 
+from rro_sdk.cli._options import json_option
+
 
 @click.command("reload", short_help="bring running servers to a checkpoint")
 @click.option(
@@ -39,7 +41,7 @@ import msgspec
     "--api-key", envvar="RRO_API_KEY", help="Bearer token; RRO_API_KEY keeps it off the command line."
 )
 @click.option("--admin-api-key", envvar="RRO_ADMIN_API_KEY", help="Bearer token for control calls.")
-@click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
+@json_option
 def command(
     servers: tuple[str, ...],
     checkpoint: Path,

@@ -7,10 +7,12 @@ from pathlib import Path
 import click
 import msgspec
 
+from rro_sdk.cli._options import json_option
+
 
 @click.command("report", short_help="the numbers of a run")
 @click.argument("run_dir", type=click.Path(path_type=Path))
-@click.option("--json", "as_json", is_flag=True)
+@json_option
 def command(run_dir: Path, as_json: bool) -> None:
     """Print what a run's journal says: candidates beside their null, rollouts, tokens, pairs and more."""
     from rro_sdk.journal import Journal

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from rro_sdk.cli._options import json_option, quiet_option
+
 
 @click.command("resume", short_help="go on with a run that was broken off")
 @click.argument("run_dir", type=click.Path(path_type=Path))
@@ -17,8 +19,8 @@ import click
 @click.option("--admin-api-key", envvar="RRO_ADMIN_API_KEY", help="For aborts; better as RRO_ADMIN_API_KEY.")
 @click.option("--concurrency", type=int, help="Requests per server; by default its own queue decides.")
 @click.option("--tasks-in-flight", type=int, help="By default what fills the servers.")
-@click.option("--quiet", "-q", is_flag=True)
-@click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON.")
+@quiet_option
+@json_option
 def command(
     run_dir: Path,
     servers: tuple[str, ...],

@@ -9,8 +9,10 @@ import click
 
 from rro_sdk.cli._options import (
     environment,
+    json_option,
     method_options,
     method_settings,
+    quiet_option,
     sampling_options,
     server_options,
     task_options,
@@ -42,8 +44,8 @@ from rro_sdk.cli._options import (
 )
 @click.option("--speculate", is_flag=True, help="Draw ahead while servers have room; same pairs.")
 @click.option("--tasks-in-flight", type=int, help="By default what fills the servers.")
-@click.option("--quiet", "-q", is_flag=True)
-@click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON.")
+@quiet_option
+@json_option
 def command(
     servers: tuple[str, ...],
     concurrency: int | None,

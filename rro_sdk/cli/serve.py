@@ -12,6 +12,7 @@ from typing import Any
 import click
 import msgspec
 
+from rro_sdk.cli._options import device_option
 from rro_sdk.errors import ServerStartError
 
 WATCH_S = 1.0
@@ -21,7 +22,7 @@ WATCH_S = 1.0
 @click.command("serve", short_help="start SGLang servers and keep them")
 @click.option("--model", required=True, type=click.Path(path_type=Path), help="Checkpoint folder.")
 @click.option("--servers", "count", type=int, default=1, show_default=True, help="How many.")
-@click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
+@device_option
 @click.option(
     "--dtype",
     type=click.Choice(["auto", "float32", "float16", "bfloat16"]),

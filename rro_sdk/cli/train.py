@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from rro_sdk.cli._groups import Group
+from rro_sdk.cli._options import device_option, json_option, seed_option
+
 if TYPE_CHECKING:
     from trainers import Event, TrainResult, TrainSettings
 
@@ -17,7 +20,7 @@ _LINES_SHOWN = 5
 
 def _shared_options(command: F) -> F:
     for option in (
-        click.option("--json", "as_json", is_flag=True, help="Print the result as JSON."),
+        json_option,
         click.option(
             "--sampled-with",
             type=click.Path(path_type=Path),
@@ -25,11 +28,10 @@ def _shared_options(command: F) -> F:
         ),
         click.option("--allow-drop", is_flag=True, help="Leave out rows that do not fit, and count them."),
         click.option(
-            "--no-share-prefixes",
-            "share_prefixes",
-            flag_value=False,
+            "--share-prefixes/--no-share-prefixes",
             default=True,
-            help="Compute shared prefixes once for each row, as plain TRL does. Slower, same losses.",
+            show_default=True,
+            help="Compute the prefix that rows share once, not for each row, as plain TRL does.",
         ),
         click.option("--processes", type=int, help="How many to launch. [default: the configuration's]"),
         click.option(
@@ -41,21 +43,25 @@ def _shared_options(command: F) -> F:
         click.option("--resume", is_flag=True, help="Go on from the last saved state, if there is one."),
         click.option("--save-every", type=int, metavar="STEPS", help="Save states to resume from."),
         click.option(
-            "--save-dtype", type=click.Choice(["float32", "bfloat16"]), default="float32", show_default=True
+            "--save-dtype",
+            type=click.Choice(["float32", "bfloat16"]),
+            default="float32",
+            show_default=True,
+            help="Of the checkpoint.",
         ),
         click.option("--gradient-checkpointing", is_flag=True, help="Less memory, slower."),
-        click.option(
-            "--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True
-        ),
+        device_option,
         click.option("--threads", type=int, help="CPU threads; take 1 beside a busy server. [default: all]"),
-        click.option("--seed", type=int, default=0, show_default=True),
-        click.option("--lora-rank", type=int, default=16, show_default=True),
+        seed_option,
+        click.option("--lora-rank", type=int, default=16, show_default=True, help="Of the adapter."),
         click.option("--lora/--full", default=False, help="Train an adapter and merge it. [default: full]"),
         click.option("--max-length", type=int, default=1024, show_default=True, help="Prompt and action."),
-        click.option("--warmup-steps", type=int, default=0, show_default=True),
+        click.option(
+            "--warmup-steps", type=int, default=0, show_default=True, help="Over which the rate rises."
+        ),
         click.option("--lr", type=float, help="Peak learning rate. [default: by method, higher for LoRA]"),
         click.option("--grad-accum", type=int, default=1, show_default=True, help="Batches per step."),
-        click.option("--batch-size", type=int, default=2, show_default=True),
+        click.option("--batch-size", type=int, default=2, show_default=True, help="Rows at once."),
         click.option("--epochs", type=int, help="Passes over the data. [default: 1]"),
         click.option("--steps", type=int, help="Optimizer steps, in place of --epochs."),
         click.option("--out", required=True, type=click.Path(path_type=Path), help="New checkpoint folder."),
@@ -80,7 +86,7 @@ def _reference_options(command: F) -> F:
     return command
 
 
-@click.group("train", short_help="SFT, DPO, KTO or a reward model on TRL")
+@click.group("train", cls=Group, short_help="SFT, DPO, KTO or a reward model on TRL")
 def command() -> None:
     """Train a checkpoint in a process of its own. It appears whole or not at all; its log lies beside it."""
 

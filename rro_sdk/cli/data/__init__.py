@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import click
 
-from rro_sdk.cli.env._lazy import LazyGroup
+from rro_sdk.cli._groups import LazyGroup
 
 COMMANDS = {
     "check": ("rro_sdk.cli.data.check:command", "whether data files are what they should be"),
+    "experts": ("rro_sdk.cli.data.experts:command", "divide SQL questions and play their gold statements"),
     "explore": ("rro_sdk.cli.data.explore:command", "let a served model make tasks in any environment"),
     "get": ("rro_sdk.cli.data.get:command", "fetch known data sets"),
     "list": ("rro_sdk.cli.data.list:command", "known data sets, what is here, what works without"),

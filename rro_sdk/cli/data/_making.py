@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from rro_sdk.cli._options import json_option, seed_option
+
 if TYPE_CHECKING:
     from rro_sdk.synthesis.experts import Played
     from rro_sdk.synthesis.folder import Divided
@@ -25,7 +27,7 @@ def making_options(split_by: str, mistakes: str) -> Callable[[F], F]:
 
     def add(command: F) -> F:
         for option in (
-            click.option("--json", "as_json", is_flag=True, help="Print the figures as JSON."),
+            json_option,
             click.option("--out", type=click.Path(path_type=Path), help="New folder. [default: under runs/]"),
             click.option("--mistakes", type=float, default=0.2, show_default=True, help=mistakes),
             click.option(
@@ -42,7 +44,7 @@ def making_options(split_by: str, mistakes: str) -> Callable[[F], F]:
                 show_default=True,
                 help="What no two parts share.",
             ),
-            click.option("--seed", type=int, default=0, show_default=True),
+            seed_option,
             click.option("--n", type=int, default=1000, show_default=True, help="Tasks in all."),
         ):
             command = option(command)

@@ -6,10 +6,12 @@ from pathlib import Path
 
 import click
 
+from rro_sdk.cli._options import json_option
+
 
 @click.command("check", short_help="whether data files are what they should be")
 @click.argument("places", nargs=-1, type=click.Path(path_type=Path), metavar="[FILE|FOLDER]...")
-@click.option("--json", "as_json", is_flag=True)
+@json_option
 def command(places: tuple[Path, ...], as_json: bool) -> None:
     """Check digests where they are known, and read every row elsewhere. [default: the data folder]
 

@@ -8,6 +8,8 @@ from typing import Any
 
 import click
 
+from rro_sdk.cli._options import json_option
+
 
 @click.command("experts", short_help="divide SQL questions and play their gold statements")
 @click.option(
@@ -39,7 +41,7 @@ import click
 @click.option("--show-schema", is_flag=True, help="For episodes that open with the schema: nobody looks.")
 @click.option("--max-chars", type=int, help="Leave out tasks whose expert episode is longer than that.")
 @click.option("--out", type=click.Path(path_type=Path), help="New folder. [default: under runs/]")
-@click.option("--json", "as_json", is_flag=True, help="Print the figures as JSON.")
+@json_option
 def command(
     questions: Path | None,
     split: Any,

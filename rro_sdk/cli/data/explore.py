@@ -9,7 +9,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from rro_sdk.cli._options import sampling_options, server_options
+from rro_sdk.cli._options import (
+    env_name_option,
+    json_option,
+    quiet_option,
+    sampling_options,
+    server_options,
+)
 
 if TYPE_CHECKING:
     from rro_sdk.synthesis.explore import Collection
@@ -22,7 +28,7 @@ TOLD_EVERY_S = 10.0
 
 @click.command("explore", short_help="let a served model make tasks in any environment")
 @server_options
-@click.option("--env", "env_name", default="intercode-sql", show_default=True, metavar="NAME")
+@env_name_option
 @click.option("--env-option", "-e", multiple=True, metavar="KEY=VALUE", help="Setting of the environment.")
 @click.option("--tasks", "tasks_file", metavar="FILE", help="Tasks to begin walks with.")
 @sampling_options(temperature=1.0)
@@ -33,8 +39,8 @@ TOLD_EVERY_S = 10.0
 @click.option("--solvers", type=int, default=0, help="Rollouts on the new task, one of which must solve it.")
 @click.option("--hindsight", metavar="MODULE:CLASS", help="Your own way of looking back.")
 @click.option("--out", type=click.Path(path_type=Path), help="New folder. [default: runs/explored-ENV-SEED]")
-@click.option("--quiet", "-q", is_flag=True)
-@click.option("--json", "as_json", is_flag=True, help="Print the figures as JSON.")
+@quiet_option
+@json_option
 def command(
     servers: tuple[str, ...],
     concurrency: int | None,

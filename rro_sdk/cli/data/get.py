@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+
+from rro_sdk.cli._options import json_option, quiet_option
 
 if TYPE_CHECKING:
     from rich.progress import TaskID
@@ -23,8 +26,11 @@ if TYPE_CHECKING:
     help="Data folder. [default: RRO_DATA, else the cache]",
 )
 @click.option("--mirror", metavar="URL", help="Take the files from URL/PATH, PATH as in a data folder.")
-@click.option("--quiet", "-q", is_flag=True)
-def command(names: tuple[str, ...], folder: Path | None, mirror: str | None, quiet: bool) -> None:
+@quiet_option
+@json_option
+def command(
+    names: tuple[str, ...], folder: Path | None, mirror: str | None, quiet: bool, as_json: bool
+) -> None:
     """Fetch data sets; `rro data list` has their names. What was cut off is gone on with.
 
     A file appears when all of it is there and its sha256 is right, and not before.
@@ -35,6 +41,7 @@ def command(names: tuple[str, ...], folder: Path | None, mirror: str | None, qui
     from rro_sdk.errors import ConfigError
 
     wanted = [source(name) for name in names]
+    fetched = {}
     for each in wanted:
         bar = _Bar(quiet=quiet)
         try:
@@ -43,9 +50,13 @@ def command(names: tuple[str, ...], folder: Path | None, mirror: str | None, qui
             raise ConfigError(f"{each.name} is missing: {error}. Without it: {each.without}") from error
         finally:
             bar.close()
-        for path in paths:
-            click.echo(str(path))
-        click.echo(f"{each.name}: {each.use}")
+        fetched[each.name] = {"files": [str(path) for path in paths], "use": each.use}
+        if not as_json:
+            for path in paths:
+                click.echo(str(path))
+            click.echo(f"{each.name}: {each.use}")
+    if as_json:
+        click.echo(json.dumps(fetched))
     place = folder or home()
     if any(not each.wheel for each in wanted) and (looked := data_folder()) != place:
         click.echo(f"environments look into {looked}: set RRO_DATA={place} to have them look there", err=True)

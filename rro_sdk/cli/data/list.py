@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import click
 
+from rro_sdk.cli._options import json_option
+
 
 @click.command("list", short_help="known data sets, what is here, what works without")
-@click.option("--json", "as_json", is_flag=True)
+@json_option
 def command(as_json: bool) -> None:
     """List the known data sets. Looks at names and sizes; `rro data check` looks into the files."""
     import msgspec

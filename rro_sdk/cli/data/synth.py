@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from rro_sdk.cli.env._lazy import LazyGroup
+from rro_sdk.cli._groups import LazyGroup
 
 COMMANDS = {
     "sql": ("rro_sdk.cli.data.synth_sql:command", "questions over any databases"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from rro_sdk.cli.env._lazy import LazyGroup
+from rro_sdk.cli._groups import LazyGroup
 
 COMMANDS = {
     "check": ("rro_sdk.cli.env.check:command", "hold an environment to its contract or to its original"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from rro_sdk.cli.env._lazy import LazyGroup
+from rro_sdk.cli._groups import LazyGroup
 
 COMMANDS = {
     "intercode-sql": ("rro_sdk.cli.env.check_intercode_sql:command", "rewards against recorded turns"),
@@ -15,10 +15,10 @@ COMMANDS = {
 class _Checks(LazyGroup):
     """Names without a check of their own are environments for the conformance kit."""
 
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command:
+    def find(self, ctx: click.Context, name: str) -> click.Command:
         from rro_sdk.cli.env.check_conformance import command_for
 
-        return super().get_command(ctx, cmd_name) or command_for(cmd_name)
+        return super().find(ctx, name) or command_for(name)
 
 
 @click.group("check", cls=_Checks, lazy=COMMANDS, short_help="hold an environment to its contract")

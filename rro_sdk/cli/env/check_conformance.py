@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from rro_sdk.cli._options import json_option
+
 if TYPE_CHECKING:
     from rro_sdk.envs.conformance import Report
 
@@ -30,7 +32,7 @@ def command_for(name: str) -> click.Command:
         metavar="TEXT",
         help="What to play, in order; by default what the environment samples itself.",
     )
-    @click.option("--json", "as_json", is_flag=True)
+    @json_option
     def command(
         env_option: tuple[str, ...],
         tasks_file: str | None,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from rro_sdk.cli._options import json_option
 from rro_sdk.cli.env.check_conformance import TASKS, run
 
 if TYPE_CHECKING:
@@ -33,10 +34,16 @@ SHOWN = 160
     metavar="FILE",
     help="Gold statements; by default questions.jsonl beside the turns, else the data folder's.",
 )
-@click.option("--backend", type=click.Choice(sorted(BARS)), default="sqlite", show_default=True)
+@click.option(
+    "--backend",
+    type=click.Choice(sorted(BARS)),
+    default="sqlite",
+    show_default=True,
+    help="Of the statements.",
+)
 @click.option("--url", metavar="URL", help="A running MariaDB; by default that of `rro env up mariadb`.")
 @click.option("--limit", type=int, default=TASKS, show_default=True, help="Tasks of the conformance kit.")
-@click.option("--json", "as_json", is_flag=True)
+@json_option
 def command(
     turns_file: Path | None,
     questions_file: Path | None,

@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 import msgspec
 
+from rro_sdk.cli._options import json_option
 from rro_sdk.cli.env.check_conformance import TASKS
 
 
@@ -25,7 +26,7 @@ from rro_sdk.cli.env.check_conformance import TASKS
 @click.option("--env-option", "-e", multiple=True, metavar="KEY=VALUE", help="Setting of the environment.")
 @click.option("--tasks", "tasks_file", metavar="FILE", help="Tasks of the contract's check.")
 @click.option("--limit", type=int, default=TASKS, show_default=True, help="How many of them.")
-@click.option("--json", "as_json", is_flag=True)
+@json_option
 def command(
     rewards: Path | None,
     searches: Path | None,

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import click
 
+from rro_sdk.cli._options import json_option
+
 
 @click.command("up", short_help="start a server that an environment runs on")
 @click.argument("what", type=click.Choice(["mariadb"]))
-@click.option("--json", "as_json", is_flag=True)
+@json_option
 def command(what: str, as_json: bool) -> None:
     """Start MariaDB on loopback with InterCode-SQL's databases; it runs until `rro env down mariadb`.
 
