@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import math
 import platform
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Iterator, Sequence, Sized
 from contextlib import AsyncExitStack, aclosing, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -36,6 +36,8 @@ from rro_sdk.fingerprint import model_fingerprints, settings_of
 from rro_sdk.inference.fleet import Fleet, FleetEvent, FleetSettings
 from rro_sdk.inference.server import ModelInfo
 from rro_sdk.journal import RunHeader, refuse_existing
+from rro_sdk.live.publish import Doing, Publisher
+from rro_sdk.live.status import Ended
 from rro_sdk.methods.base import Method
 from rro_sdk.methods.rising import RisingReward
 from rro_sdk.methods.tree import TreeMethod, is_tree_method
@@ -46,7 +48,7 @@ from rro_sdk.rollout import Actor
 from rro_sdk.run import Kept, Run
 from rro_sdk.search import TaskSearch
 from rro_sdk.spending import RiseRate, Spending
-from rro_sdk.types import Event, FaultOf, PreferencePair, StepRecord, Task, TaskFailed
+from rro_sdk.types import Event, FaultOf, PreferencePair, StepRecord, Task, TaskFailed, Usage
 
 ADMIT_S = 0.25
 """How soon a raised limit of the servers lets more tasks in; limits move once a second."""
@@ -156,6 +158,9 @@ class Sampler:
         self._run: Run | None = None
         self._stop: Callable[[], Awaitable[None]] | None = None
         self._seen: set[str] = set()
+        self._given: int | None = 0
+        self._running = 0
+        self._publisher: Publisher | None = None
         self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
@@ -200,8 +205,14 @@ class Sampler:
                 await self._stop()
             await self._stack.aclose()  # requests that were given up say what they cost
         finally:
-            if self._run is not None:
-                await self._run.leave(error)
+            ended: Ended = "failed"
+            try:
+                if self._run is not None:
+                    await self._run.leave(error)
+                ended = _ended_by(error)
+            finally:
+                if self._publisher is not None:
+                    await self._publisher.stop(ended)
 
     @property
     def kept(self) -> Kept | None:
@@ -229,9 +240,14 @@ class Sampler:
         first = next(given, None)
         if first is None:
             raise ConfigError("there are no tasks to explore; give at least one")
+        if self._given is not None:
+            self._given = self._given + len(tasks) if isinstance(tasks, Sized) else None
         if self.run_dir is not None and self._run is None:
             self._run = Run.begin(self.run_dir, self._header())
             await self._run.enter()
+        if self.run_dir is not None and self._publisher is None:
+            self._publisher = Publisher(self.run_dir, self._doing)
+            self._publisher.start()
         run_of, recorder = self._run, self._run.recorder if self._run is not None else None
         actor = Actor(self.env, self._policy, recorder, score_faults=self.failures.score_faults)
         pending = self._wanted(chain([first], given))
@@ -270,23 +286,21 @@ class Sampler:
                     run_of.forget(task)
 
         async def run() -> None:
-            running = 0
             changed = asyncio.Event()
 
             async def explored(task: Task) -> None:
-                nonlocal running
                 try:
                     await explore(task)
                 finally:
-                    running -= 1
+                    self._running -= 1
                     changed.set()
 
             try:
                 async with asyncio.TaskGroup() as group:
                     task = next(pending, None)
                     while task is not None:
-                        while task is not None and running < self._most_tasks():
-                            running += 1
+                        while task is not None and self._running < self._most_tasks():
+                            self._running += 1
                             group.create_task(explored(task))
                             task = next(pending, None)
                         if task is not None:
@@ -336,6 +350,19 @@ class Sampler:
     def summary(self) -> RunSummary:
         """The numbers of everything that this sampler has explored so far."""
         return self.stats.summary()
+
+    def _doing(self) -> Doing:
+        kept, servers = self.kept, self.fleet.status if self.fleet is not None else ()
+        totals = self.stats.tokens  # all that a policy of your own tells, what a resumed run had included
+        return Doing(
+            running=self._running,
+            given=self._given,
+            closed_before=kept.finished + kept.set_aside if kept is not None else 0,
+            tokens_before=kept.tokens if kept is not None and servers else Usage(),
+            usage=sum((each.usage for each in servers), Usage()) if servers else totals,
+            weight_version=self.fleet.weight_version if self.fleet is not None else "",
+            servers=servers,
+        )
 
     def _observe(self, event: FleetEvent) -> None:
         self.stats.add(event)
@@ -404,6 +431,12 @@ def _fault_of(error: RROError) -> FaultOf:
     if isinstance(error, ServerError):
         return "server"
     return "environment" if isinstance(error, EnvironmentFault) else "data"
+
+
+def _ended_by(error: BaseException | None) -> Ended:
+    if error is None:
+        return "finished"
+    return "failed" if isinstance(error, Exception) else "interrupted"
 
 
 class _Counts(TypedDict):

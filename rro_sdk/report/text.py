@@ -39,11 +39,11 @@ def stats_of(journal: Journal) -> RunStats:
         max_candidates=method["max_candidates"],
         min_candidates=method["min_candidates"],
         reestimate_duplicates=method["reestimate_duplicates"],
-        rule=_rule_of(method),
+        rule=rule_of(method),
     )
 
 
-def _rule_of(method: dict[str, Any]) -> Rule | None:
+def rule_of(method: dict[str, Any]) -> Rule | None:
     """The rule among a method's settings, or those of the method within it; None for one of your own."""
     plain = method.get("rule") or method.get("stop", {}).get("rule") or {}
     kinds: dict[Any, Callable[..., Rule]] = {
