@@ -15,6 +15,7 @@ from rro_sdk.errors import RROError
 COMMANDS = {
     "bench": "the paper's tables, from runs of your own",
     "data": "get data sets, make tasks with gold answers and expert trajectories",
+    "doctor": "check this machine, its packages, data and servers, and say what to do",
     "env": "check environments, start and stop what they need",
     "check": "whether a run's journal holds together, and what it owes",
     "compare": "methods side by side on the same tasks, servers and budget",
@@ -35,6 +36,7 @@ COMMANDS = {
     "serve": "start SGLang servers and keep them",
     "train": "SFT or DPO on TRL",
     "view": "a run, or two side by side, as a page in the browser",
+    "watch": "the live view of a run that another process samples",
 }
 """Commands with their help lines, so that `rro --help` imports none of them."""
 
