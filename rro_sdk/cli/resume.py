@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -19,6 +20,8 @@ from rro_sdk.cli._options import json_option, quiet_option
 @click.option("--admin-api-key", envvar="RRO_ADMIN_API_KEY", help="For aborts; better as RRO_ADMIN_API_KEY.")
 @click.option("--concurrency", type=int, help="Requests per server; by default its own queue decides.")
 @click.option("--tasks-in-flight", type=int, help="By default what fills the servers.")
+@click.option("--address", metavar="HOST:PORT", help="Of the Ray cluster, for a run of --engine ray.")
+@click.option("--samplers", type=int, help="Of a run of --engine ray.")
 @quiet_option
 @json_option
 def command(
@@ -29,6 +32,8 @@ def command(
     admin_api_key: str | None,
     concurrency: int | None,
     tasks_in_flight: int | None,
+    address: str | None,
+    samplers: int | None,
     quiet: bool,
     as_json: bool,
 ) -> None:
@@ -38,6 +43,7 @@ def command(
     refuses a model or tasks that differ, and says what does. A run that owes nothing is exported again,
     without a server.
     """
+    from rro_sdk.cli._cluster import run_on_cluster
     from rro_sdk.cli._options import environment, tasks
     from rro_sdk.cli._sampling import report_to, run_to_end
     from rro_sdk.errors import ConfigError
@@ -60,6 +66,9 @@ def command(
     made = header.command
     if made.get("compared"):
         raise ConfigError(f"the run in {run_dir} was made by rro compare; give that command again to go on")
+    cluster = made.get("cluster")
+    if cluster is None and (address is not None or samplers is not None):
+        raise ConfigError(f"the run in {run_dir} is not of --engine ray; leave --address and --samplers out")
     options = (*made["env_option"], *env_option)
     work = tasks(made["env"], made["tasks"], made["limit"], options)
     if not owed(run_dir, work, where=made["tasks"] or made["env"]):
@@ -68,18 +77,29 @@ def command(
         return
     sampling = {name: value for name, value in header.sampling.items() if name != "type"}
     sampling["stop"] = tuple(sampling.get("stop", ()))
+    as_begun: dict[str, Any] = {
+        "servers": servers or tuple(header.servers),
+        "method": method_from(header.method, made.get("experts")),
+        "seed": header.seed,
+        "sampling": Sampling(**sampling),
+        "fleet": FleetSettings(concurrency=concurrency, api_key=api_key, admin_api_key=admin_api_key),
+        "spending": Spending(**{name: value for name, value in header.spending.items() if name != "type"}),
+        "tasks_in_flight": tasks_in_flight,
+        "command": made,
+    }
+    if cluster is not None:
+        now = {"address": address or cluster["address"], "samplers": samplers or cluster["samplers"]}
+        run_on_cluster(
+            {**cluster, **now},
+            work,
+            run_dir,
+            env=(made["env"], options),
+            resume=True,
+            quiet=quiet,
+            as_json=as_json,
+            **as_begun,
+        )
+        return
     env = environment(made["env"], options)
-    sampler = Sampler(
-        env,
-        servers=servers or tuple(header.servers),
-        method=method_from(header.method, made.get("experts")),
-        run_dir=run_dir,
-        seed=header.seed,
-        sampling=Sampling(**sampling),
-        fleet=FleetSettings(concurrency=concurrency, api_key=api_key, admin_api_key=admin_api_key),
-        spending=Spending(**{name: value for name, value in header.spending.items() if name != "type"}),
-        tasks_in_flight=tasks_in_flight,
-        resume=True,
-        command=made,
-    )
+    sampler = Sampler(env, run_dir=run_dir, resume=True, **as_begun)
     run_to_end(env, sampler, work, run_dir, quiet=quiet, as_json=as_json)

@@ -7,6 +7,7 @@ from typing import Literal
 
 import click
 
+from rro_sdk.cli._cluster import cluster_options, cluster_settings, run_on_cluster
 from rro_sdk.cli._options import (
     environment,
     json_option,
@@ -44,6 +45,7 @@ from rro_sdk.cli._options import (
 )
 @click.option("--speculate", is_flag=True, help="Draw ahead while servers have room; same pairs.")
 @click.option("--tasks-in-flight", type=int, help="By default what fills the servers.")
+@cluster_options
 @quiet_option
 @json_option
 def command(
@@ -72,6 +74,11 @@ def command(
     reuse: Literal["off", "unbiased", "economy"],
     speculate: bool,
     tasks_in_flight: int | None,
+    engine: str,
+    address: str | None,
+    shared: str | None,
+    samplers: int | None,
+    block_tasks: int | None,
     quiet: bool,
     as_json: bool,
 ) -> None:
@@ -87,6 +94,9 @@ def command(
     from rro_sdk.sampler import Sampler
     from rro_sdk.spending import Spending
 
+    cluster = cluster_settings(
+        engine, run_dir, address=address, shared=shared, samplers=samplers, block_tasks=block_tasks
+    )
     settings = {
         "rollouts": rollouts,
         "max_candidates": max_candidates,
@@ -99,6 +109,33 @@ def command(
     sampling = Sampling(temperature=temperature, top_p=top_p, max_tokens=max_tokens)
     fleet = FleetSettings(concurrency=concurrency, api_key=api_key, admin_api_key=admin_api_key)
     work = tasks(env_name, tasks_file, limit, env_option)
+    spending = Spending(early_decision=early_decision, reuse=reuse, speculate=speculate)
+    made = {
+        "env": env_name,
+        "env_option": [without_credentials(option) for option in env_option],
+        "tasks": None if tasks_file is None else str(Path(tasks_file).absolute()),
+        "limit": limit,
+        "experts": settings["experts"],
+    }
+    if cluster is not None:
+        run_on_cluster(
+            cluster,
+            work,
+            run_dir,
+            env=(env_name, env_option),
+            resume=False,
+            quiet=quiet,
+            as_json=as_json,
+            method=method,
+            servers=servers,
+            seed=seed,
+            sampling=sampling,
+            fleet=fleet,
+            spending=spending,
+            tasks_in_flight=tasks_in_flight,
+            command={**made, "cluster": cluster},
+        )
+        return
 
     env = environment(env_name, env_option)
     sampler = Sampler(
@@ -109,14 +146,8 @@ def command(
         seed=seed,
         sampling=sampling,
         fleet=fleet,
-        spending=Spending(early_decision=early_decision, reuse=reuse, speculate=speculate),
+        spending=spending,
         tasks_in_flight=tasks_in_flight,
-        command={
-            "env": env_name,
-            "env_option": [without_credentials(option) for option in env_option],
-            "tasks": None if tasks_file is None else str(Path(tasks_file).absolute()),
-            "limit": limit,
-            "experts": settings["experts"],
-        },
+        command=made,
     )
     run_to_end(env, sampler, work, run_dir, quiet=quiet, as_json=as_json)

@@ -1,0 +1,468 @@
+"""A run on many samplers: hands out blocks, takes back those of samplers that are lost, merges what is done.
+
+Roles: a `Driver` owns the run's folder and the shared folder's account of it; a `Crew` owns the samplers,
+wherever they run. Each sampler has as many blocks at once as keep it busy. A block that is done waits for the
+one merge, and its sampler for room there: memory does not grow with the run.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import msgspec
+
+from rro_sdk._concurrency import event_within, to_the_end
+from rro_sdk.cluster.blocks import (
+    MOST_LOSSES,
+    Assignments,
+    Block,
+    Done,
+    Merged,
+    digest_of,
+    folder,
+    in_blocks,
+    newest,
+)
+from rro_sdk.cluster.merge import Merger
+from rro_sdk.cluster.shard import fetch
+from rro_sdk.cluster.shared import SharedFolder
+from rro_sdk.cluster.worker import Hello, Progress, refuse_differences, versions
+from rro_sdk.errors import ConfigError, DataError, JournalError, RROError, ServerError
+from rro_sdk.fingerprint import difference
+from rro_sdk.journal import Journal, RunHeader
+from rro_sdk.run import Run, refuse_other
+from rro_sdk.types import Resumed, Task
+
+BLOCK_TASKS = 128
+"""Large enough that opening and merging a block is nothing beside sampling it, small enough to be moved."""
+
+MOST_BLOCKS = 32
+"""That a sampler has at once."""
+
+LOOK_S = 0.5
+"""Between two looks at the samplers: how many blocks each can use, and whether a block is late."""
+
+RIVALS_S = 10.0
+"""Between two looks for a driver that took the run over."""
+
+NO_SAMPLER_S = 600.0
+"""How long a run goes on without any sampler, while nodes come back."""
+
+STOP_S = 60.0
+"""How long samplers have to stop; those that do not are killed, which costs nothing but what is in flight."""
+
+
+class SamplerLost(Exception):
+    """A sampler's process or node is gone."""
+
+
+class Crew(Protocol):
+    """Samplers by number, from 0. A call of one that is gone raises `SamplerLost`."""
+
+    size: int
+
+    async def hello(self, member: int) -> Hello: ...
+    async def run(self, member: int, block: Block) -> Done | None:
+        """The block's end; None where it was taken away."""
+        ...
+
+    async def take_away(self, member: int, block: Block) -> None: ...
+    async def progress(self, member: int) -> Progress: ...
+    async def stop(self, member: int) -> None: ...
+    async def replace(self, member: int) -> None: ...
+
+
+class _Account(msgspec.Struct, frozen=True):
+    """What shared storage says of the run: a driver that begins in another folder goes on with it."""
+
+    header: RunHeader
+    block_tasks: int
+
+
+@dataclass(slots=True)
+class Totals:
+    """How a run stands.
+
+    Attributes:
+        tasks: in blocks that are merged.
+        pairs, replies, failed: of those.
+        blocks: merged.
+        lost: samplers that were lost.
+        moved: blocks that were taken from a slow sampler.
+    """
+
+    tasks: int = 0
+    pairs: int = 0
+    replies: int = 0
+    failed: int = 0
+    finished: int = 0
+    blocks: int = 0
+    lost: int = 0
+    moved: int = 0
+    merge_s: float = 0.0
+
+
+class Driver:
+    """Runs tasks on a crew's samplers, into an ordinary run folder.
+
+    Args:
+        crew: the samplers; whoever made it closes it.
+        shared: where they record.
+        run_dir: absent, empty, or this run's.
+        resume: whether `run_dir` may hold the run already.
+        block_tasks: tasks in a block; a run keeps what it began with.
+        note: told of totals whenever they change.
+    """
+
+    def __init__(
+        self,
+        crew: Crew,
+        shared: SharedFolder,
+        run_dir: Path,
+        *,
+        resume: bool = False,
+        block_tasks: int = BLOCK_TASKS,
+        note: Callable[[Totals], None] = lambda totals: None,
+    ) -> None:
+        if block_tasks < 1:
+            raise ConfigError(f"a block must have at least 1 task, not {block_tasks}")
+        self.totals = Totals()
+        self._crew, self._shared, self._dir = crew, shared, run_dir
+        self._resume, self._block_tasks, self._note = resume, block_tasks, note
+        self._ready = [asyncio.Event() for _ in range(crew.size)]
+        self._depth = [1] * crew.size
+        self._changed = asyncio.Event()
+        self._recorded: dict[str, int] = {}
+        self._why = ""
+
+    @staticmethod
+    def name(generation: int) -> str:
+        """Where a driver leaves its token."""
+        return f"drivers/{generation:06d}"
+
+    @staticmethod
+    def enlist(shared: SharedFolder) -> tuple[int, str]:
+        """Become the newest driver of the run in a shared folder: its generation and its token.
+
+        Raises:
+            ConfigError: the folder cannot be written.
+        """
+        if not shared.reachable():
+            raise ConfigError(
+                f"the shared folder {shared.url} cannot be read from here; check it and its rights"
+            )
+        token = secrets.token_hex(8)
+        generation = max((int(name) for name in shared.names("drivers")), default=0) + 1
+        while not shared.create(Driver.name(generation), token.encode()):
+            generation += 1
+        return generation, token
+
+    async def run(self, tasks: Iterable[Task], generation: int, token: str) -> None:
+        """Sample every task, merge, export.
+
+        Raises:
+            ConfigError: samplers that cannot work together, or a run of other settings.
+            DataError: tasks that are not those of the run, or an id given twice.
+            RROError: what ended the run; what was recorded is kept.
+        """
+        header = await self._muster(token)
+        journal = await asyncio.to_thread(self._open, header)
+        try:
+            merger = Merger(self._dir)
+            try:
+                try:
+                    await self._sample(tasks, generation, merger)
+                finally:
+                    await to_the_end(asyncio.to_thread(merger.export))
+            finally:
+                merger.close()
+        finally:
+            journal.close()
+        if self.totals.tasks and not self.totals.finished:
+            raise ServerError(f"every task was set aside, the last one for: {self._why}")
+
+    async def _muster(self, token: str) -> RunHeader:
+        """Wait for every sampler, and see that all can do the same work."""
+        hellos = await asyncio.gather(*(self._hello(member) for member in range(self._crew.size)))
+        self._refuse(hellos, token)
+        return hellos[0].header
+
+    async def _hello(self, member: int) -> Hello:
+        while True:
+            try:
+                hello = await self._crew.hello(member)
+            except SamplerLost:
+                await self._crew.replace(member)
+                continue
+            self._ready[member].set()
+            return hello
+
+    def _refuse(self, hellos: list[Hello], token: str) -> None:
+        refuse_differences(versions(), hellos)
+        for hello in hellos:
+            if hello.token != token:
+                raise ConfigError(
+                    f"node {hello.node} does not see the shared folder {self._shared.url}:"
+                    " mount it at the same path on every node"
+                )
+            for name in ("data", "model", "environment"):
+                one, other = getattr(hellos[0].header, name), getattr(hello.header, name)
+                if (found := difference(one, other, name)) is not None:
+                    raise ConfigError(
+                        f"nodes {hellos[0].node} and {hello.node} differ: {found}; give all of them the same"
+                    )
+
+    def _open(self, header: RunHeader) -> Journal:
+        """The run's own journal, begun or gone on with, and its account on shared storage."""
+        account = _Account(header, self._block_tasks)
+        if not self._shared.create("run.json", msgspec.json.encode(account)):
+            said = self._shared.get("run.json") or b""
+            try:
+                account = msgspec.json.decode(said, type=_Account)
+            except msgspec.DecodeError as error:
+                raise JournalError(
+                    f"{self._shared.url}/run.json is damaged ({type(error).__name__})"
+                ) from None
+        if self._resume and Run.can_resume(self._dir):
+            journal = Journal.resume(self._dir)
+            try:
+                refuse_other(journal, header, self._dir)
+                journal.append(Resumed(header.versions, tuple(header.servers)))
+            except BaseException:
+                journal.close()
+                raise
+        else:
+            journal = Journal.create(self._dir, account.header)
+            try:
+                refuse_other(journal, header, self._dir)
+            except BaseException:
+                journal.close()
+                (self._dir / "journal.sqlite").unlink()
+                raise
+        self._block_tasks = account.block_tasks
+        return journal
+
+    async def _sample(self, tasks: Iterable[Task], generation: int, merger: Merger) -> None:
+        merged = await asyncio.to_thread(merger.merged)
+        for each in merged.values():
+            self._count(each.finished, each.pairs)
+        blocks = _Source(in_blocks(tasks, self._block_tasks), merged)
+        given = Assignments(generation)
+        done: asyncio.Queue[Done | None] = asyncio.Queue(maxsize=2 * self._crew.size)
+        try:
+            async with asyncio.TaskGroup() as group:
+                merging = group.create_task(self._merge(done, merger))
+                watch = [group.create_task(self._watch(generation))]
+                watch += [group.create_task(self._look(member)) for member in range(self._crew.size)]
+                async with asyncio.TaskGroup() as lanes:
+                    for member in range(self._crew.size):
+                        lanes.create_task(self._keep_busy(member, blocks, given, done))
+                for each in watch:
+                    each.cancel()
+                await done.put(None)
+                await merging
+        except BaseExceptionGroup as errors:
+            raise _first(errors) from None
+        finally:
+            await to_the_end(self._stand_down())
+            while not done.empty():
+                if (last := done.get_nowait()) is not None:
+                    await to_the_end(self._merge_one(last, merger))
+
+    async def _keep_busy(
+        self, member: int, blocks: _Source, given: Assignments, done: asyncio.Queue[Done | None]
+    ) -> None:
+        """As many blocks at once on one sampler as it can use, until there are no more."""
+        running: set[asyncio.Task[None]] = set()
+        async with asyncio.TaskGroup() as group:
+            while True:
+                await self._ready[member].wait()
+                changed, full = self._changed, len(running) >= self._depth[member]
+                block = None if full else await self._next(member, not running, blocks, given, done)
+                if block is not None:
+                    job = group.create_task(self._one(member, block, given, done))
+                    running.add(job)
+                    job.add_done_callback(running.discard)
+                elif blocks.ended and not given.open:
+                    return
+                else:
+                    await event_within(changed, LOOK_S)
+
+    async def _one(
+        self, member: int, block: Block, given: Assignments, done: asyncio.Queue[Done | None]
+    ) -> None:
+        try:
+            ended = await self._crew.run(member, block)
+        except SamplerLost:
+            self._lose(member, block, given)
+            return
+        if ended is not None and given.finished(block, time.monotonic()):
+            await done.put(ended)
+        self._stir()
+
+    async def _next(
+        self,
+        member: int,
+        idle: bool,
+        blocks: _Source,
+        given: Assignments,
+        done: asyncio.Queue[Done | None],
+    ) -> Block | None:
+        """What this sampler does next; None where there is nothing for it now."""
+        now = time.monotonic()
+        if (back := given.again(member, now)) is not None:
+            return back
+        async with blocks.lock:
+            while (fresh := blocks.next()) is not None:
+                number, tasks, digest = fresh
+                if (found := await asyncio.to_thread(self._ended, number, digest)) is not None:
+                    await done.put(found)
+                    continue
+                return given.begin(number, tasks, digest, member, time.monotonic())
+        if idle and (stolen := given.steal(member, now)) is not None:
+            victim, before, block = stolen
+            self.totals.moved += 1
+            try:
+                async with asyncio.timeout(LOOK_S):
+                    await self._crew.take_away(victim, before)
+            except (SamplerLost, TimeoutError):
+                pass  # whatever it still writes is under an epoch that nobody reads
+            return block
+        return None
+
+    def _ended(self, number: int, digest: str) -> Done | None:
+        """A block's end on shared storage, if it came to one that owes nothing."""
+        place = folder(number)
+        found = newest(self._shared.names(place))
+        if found is None or not found[1]:
+            return None
+        said = self._shared.get(f"{place}/{found[0]}.done")
+        done = msgspec.json.decode(said, type=Done) if said is not None else None
+        if done is not None and done.digest != digest:
+            raise DataError(
+                f"block {number} of the run in {self._shared.url} began with other tasks; give the same"
+            )
+        return done if done is not None and not done.owed else None
+
+    def _lose(self, member: int, block: Block, given: Assignments) -> None:
+        """A block's sampler is gone: the block goes back, and the sampler is made anew by who looks at it."""
+        self._ready[member].clear()
+        given.lost(block)
+        if given.losses(block, progressed=bool(self._recorded.pop(block.epoch, 0))) >= MOST_LOSSES:
+            raise JournalError(
+                f"block {block.number} (tasks {block.tasks[0].id} to {block.tasks[-1].id}) lost its sampler"
+                f" {MOST_LOSSES} times and recorded nothing new; see the cluster's logs, mend it and resume"
+            )
+        self._stir()
+
+    async def _look(self, member: int) -> None:
+        """Keep one sampler: ask how it stands, make it anew when it is gone."""
+        while True:
+            if not self._ready[member].is_set():
+                self.totals.lost += 1
+                await self._crew.replace(member)
+                async with asyncio.timeout(NO_SAMPLER_S):
+                    await self._hello(member)
+            try:
+                async with asyncio.timeout(STOP_S):
+                    progress = await self._crew.progress(member)
+                wanted = 1 + -(-max(1, progress.room) // self._block_tasks)
+                self._depth[member] = min(wanted, MOST_BLOCKS)
+                self._recorded.update(progress.recorded)
+                self._note(self.totals)
+            except SamplerLost:
+                self._ready[member].clear()
+                continue
+            except TimeoutError:
+                pass  # busy or frozen: the cluster says when it is dead, and its blocks are late meanwhile
+            await asyncio.sleep(LOOK_S)
+
+    async def _watch(self, generation: int) -> None:
+        """End where another driver took the run over."""
+        while True:
+            names = await asyncio.to_thread(self._shared.names, "drivers")
+            if names and int(names[-1]) > generation:
+                raise ConfigError(
+                    f"another driver has taken over the run in {self._shared.url}; this one stops"
+                )
+            await asyncio.sleep(RIVALS_S)
+
+    async def _merge(self, done: asyncio.Queue[Done | None], merger: Merger) -> None:
+        while (each := await done.get()) is not None:
+            await to_the_end(self._merge_one(each, merger))
+
+    async def _merge_one(self, done: Done, merger: Merger) -> None:
+        began = time.monotonic()
+        fresh = await asyncio.to_thread(_fetch_and_merge, self._shared, done, merger)
+        self.totals.merge_s += time.monotonic() - began
+        self._recorded.pop(done.epoch, None)
+        if fresh:
+            self._why = done.why or self._why
+            self._count(done.finished, done.pairs)
+            self.totals.tasks += done.tasks - done.finished
+            self.totals.failed += done.failed
+            self.totals.replies += done.replies
+            self._note(self.totals)
+
+    def _count(self, finished: int, pairs: int) -> None:
+        self.totals.blocks += 1
+        self.totals.tasks += finished
+        self.totals.finished += finished
+        self.totals.pairs += pairs
+
+    def _stir(self) -> None:
+        changed, self._changed = self._changed, asyncio.Event()
+        changed.set()
+
+    async def _stand_down(self) -> None:
+        """Stop every sampler; what does not stop in time is killed when its crew closes."""
+
+        async def stop(member: int) -> None:
+            try:
+                async with asyncio.timeout(STOP_S):
+                    await self._crew.stop(member)
+            except (SamplerLost, TimeoutError, RROError):
+                pass
+
+        await asyncio.gather(*(stop(member) for member in range(self._crew.size)))
+
+
+class _Source:
+    """Blocks in order, less those that are merged and owe nothing."""
+
+    def __init__(self, blocks: Iterator[tuple[int, tuple[Task, ...]]], merged: dict[int, Merged]) -> None:
+        self.ended = False
+        self.lock = asyncio.Lock()
+        self._blocks, self._merged = blocks, merged
+
+    def next(self) -> tuple[int, tuple[Task, ...], str] | None:
+        for number, tasks in self._blocks:
+            digest = digest_of(tasks)
+            before = self._merged.get(number)
+            if before is not None and before.digest != digest:
+                raise DataError(f"block {number} of the run began with other tasks; give the same")
+            if before is None or before.owed:
+                return number, tasks, digest
+        self.ended = True
+        return None
+
+
+def _fetch_and_merge(shared: SharedFolder, done: Done, merger: Merger) -> bool:
+    with tempfile.TemporaryDirectory(prefix="rro-merge-") as scratch:
+        image = Path(scratch) / "image.sqlite"
+        fetch(shared, f"{folder(done.block)}/{done.epoch}.sqlite", done.sha256, image)
+        return merger.merge(done, image)
+
+
+def _first(errors: BaseExceptionGroup[BaseException]) -> BaseException:
+    found: BaseException = errors
+    while isinstance(found, BaseExceptionGroup):
+        found = found.exceptions[0]
+    return found
