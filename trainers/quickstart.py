@@ -297,10 +297,10 @@ async def _explore(
         fleet=FleetSettings(concurrency=settings.concurrency),
     )
     async with sampler:
-        with watch(sampler, settings.explore_tasks) as update:
+        with watch(sampler):
             for first in range(0, len(tasks), settings.explore_tasks):
                 async for _ in sampler.events(tasks[first : first + settings.explore_tasks]):
-                    update()
+                    pass
                 if sampler.stats.pairs >= settings.min_pairs:
                     break
     summary = sampler.summary()

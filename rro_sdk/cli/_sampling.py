@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 import msgspec
 
-from rro_sdk.cli._progress import SamplingProgress
+from rro_sdk.cli._progress import shown
 from rro_sdk.collector import fewer_collections
 from rro_sdk.envs.base import Environment
 from rro_sdk.errors import JournalError
@@ -35,9 +35,9 @@ def run_to_end(
             async with sampler:
                 if sampler.kept is not None and not quiet:
                     click.echo(str(sampler.kept), err=True)
-                with SamplingProgress(sampler, len(tasks), quiet=quiet) as progress:
+                with shown(sampler, quiet=quiet):
                     async for _ in sampler.events(tasks):
-                        progress.update()
+                        pass
             with Journal.open(run_dir) as journal:
                 summary = msgspec.structs.replace(sampler.summary(), ledger=ledger_of(journal))
             _report(summary, run_dir, as_json=as_json)

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import click
@@ -36,9 +35,8 @@ def command(
     """
     import msgspec
 
-    from rro_sdk.cli._progress import SamplingProgress
+    from rro_sdk.cli._progress import shown
     from rro_sdk.collector import fewer_collections
-    from rro_sdk.sampler import Sampler
     from trainers.iterate import Keys, begun_with, format_loop, iterate, read_config
 
     if config is not None and resume is None:
@@ -53,16 +51,10 @@ def command(
         if not quiet:
             click.echo(f"[{time.monotonic() - began:5.0f} s] {text}", err=True)
 
-    @contextmanager
-    def watch(sampler: Sampler, tasks: int) -> Iterator[Callable[[], None]]:
-        with SamplingProgress(sampler, tasks, quiet=quiet) as progress:
-            yield progress.update
-
     try:
         with fewer_collections():
-            summary = asyncio.run(
-                iterate(chosen, say=say, watch=watch, keys=Keys(user=api_key, admin=admin_api_key))
-            )
+            keys = Keys(user=api_key, admin=admin_api_key)
+            summary = asyncio.run(iterate(chosen, say=say, watch=partial(shown, quiet=quiet), keys=keys))
     except KeyboardInterrupt:
         click.echo(f"what is finished is kept; go on with: rro iterate --resume {chosen.out}", err=True)
         raise

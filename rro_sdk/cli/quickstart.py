@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import shutil
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
 
@@ -53,10 +51,9 @@ def command(
     """
     import msgspec
 
-    from rro_sdk.cli._progress import SamplingProgress
+    from rro_sdk.cli._progress import shown
     from rro_sdk.cli.model import make_smollm2
     from rro_sdk.journal import refuse_existing
-    from rro_sdk.sampler import Sampler
     from servers.sglang import ServerSettings, SGLangServers
     from trainers.quickstart import QuickstartSettings, format_quickstart, run_quickstart
 
@@ -68,18 +65,13 @@ def command(
     def say(text: str) -> None:
         click.echo(f"[{time.monotonic() - began:4.0f} s] {text}", err=True)
 
-    @contextmanager
-    def watch(sampler: Sampler, tasks: int) -> Iterator[Callable[[], None]]:
-        with SamplingProgress(sampler, tasks) as progress:
-            yield progress.update
-
     async def run(folder: Path) -> None:
         settings = ServerSettings(model=folder, device=device, log_dir=out / "logs")
         say(f"server: starting SGLang with {folder}")
         async with SGLangServers(settings) as servers:
             (server,) = servers.urls
             say(f"server: ready at {server}")
-            summary = await run_quickstart(QuickstartSettings(out, folder, seed=seed), server, say, watch)
+            summary = await run_quickstart(QuickstartSettings(out, folder, seed=seed), server, say, shown)
         click.echo(msgspec.json.encode(summary).decode() if as_json else format_quickstart(summary))
 
     folder = model or SMOLLM2

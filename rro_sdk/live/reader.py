@@ -23,6 +23,8 @@ EVENTS_AT_ONCE = 64
 TASKS_AT_ONCE = 16
 """Tasks in one query of what they cost: some thousand replies."""
 
+TASKS_A_LOOK = 10 * TASKS_AT_ONCE
+
 NULLS_AT_ONCE = 16
 
 
@@ -57,46 +59,55 @@ class RunReader:
             JournalError: the journal is damaged.
         """
         status = self._status()
-        self._read(until=time.monotonic() + self._budget_s)
+        until = time.monotonic() + self._budget_s
+        # What a task cost is read a look after it changed: its last replies may be on their way.
+        self._read_spending(until, most=TASKS_A_LOOK)
+        while self._read_events(until):
+            pass
+        if not _over(until):
+            self._fold.estimate_nulls(NULLS_AT_ONCE)
         return self._view(status)
 
-    def look_at_all(self) -> View:
-        """Read everything that there is, however long it takes; for a run that ended, or for one look.
+    def look_at_all(self, limit_s: float | None = None) -> View:
+        """Read everything that there is, as for a run that ended, or for one look.
+
+        Args:
+            limit_s: how long it may take; None for as long as it takes.
 
         Raises:
             JournalError: the journal is damaged.
         """
         status = self._status()
-        while self._read(until=None):
+        until = None if limit_s is None else time.monotonic() + limit_s
+        while self._read_events(until):
             pass
-        self._fold.open(self._journal.begun())
-        while due := self._fold.due(TASKS_AT_ONCE):
-            self._fold.spend(due, self._journal.spent_by(due))
-        while self._fold.estimate_nulls(NULLS_AT_ONCE):
+        if not _over(until):
+            self._fold.open(self._journal.begun())
+        while not _over(until) and self._read_spending(until, most=TASKS_AT_ONCE):
+            pass
+        while not _over(until) and self._fold.estimate_nulls(NULLS_AT_ONCE):
             pass
         return self._view(status)
 
-    def _read(self, until: float | None) -> bool:
-        """Whether there was anything new."""
-        # What a task cost is read a look after it changed: its last replies may be on their way.
-        due = self._fold.due(None if until is None else 10 * TASKS_AT_ONCE)
+    def _read_spending(self, until: float | None, most: int) -> bool:
+        """Whether there was any to be read."""
+        due = self._fold.due(most)
         for start in range(0, len(due), TASKS_AT_ONCE):
             if _over(until):
                 break
             some = due[start : start + TASKS_AT_ONCE]
             self._fold.spend(some, self._journal.spent_by(some))
-        new = False
-        while not _over(until):
-            before = self._seq
-            self._seq, events = self._journal.events_after(before, EVENTS_AT_ONCE)
-            for event in events:
-                self._fold.add(event)
-            if self._seq == before:
-                break
-            new = True
-        if not _over(until):
-            self._fold.estimate_nulls(NULLS_AT_ONCE)
-        return new
+        return bool(due)
+
+    def _read_events(self, until: float | None) -> bool:
+        """Whether there may be more."""
+        if _over(until):
+            return False
+        before = self._seq
+        self._seq, events = self._journal.events_after(before, EVENTS_AT_ONCE)
+        for event in events:
+            self._fold.add(event)
+        return bool(events)
 
     def _view(self, status: SamplerStatus | None) -> View:
         now = time.time()

@@ -39,8 +39,8 @@ from trainers.iterate.training import Train, train_once
 from trainers.process import train_dpo, train_sft
 from trainers.rows import file_sha256
 
-Watch = Callable[[Sampler, int], AbstractContextManager[Callable[[], None]]]
-"""Makes a progress view of a sampler with so many tasks; what it yields is called after each event."""
+Watch = Callable[[Sampler], AbstractContextManager[None]]
+"""Shows a sampler for the length of a block."""
 
 AT_ONCE = 64
 """Tasks evaluated at once per server where its queue decides; each has one request in flight."""
@@ -156,9 +156,9 @@ class Stages:
         async with sampler:
             for batch in batches(self.pool, stage.iteration, table.tasks):
                 explored += batch
-                with self.watch(sampler, len(explored)) as update:
+                with self.watch(sampler):
                     async for _ in sampler.events(batch):
-                        update()
+                        pass
                 if len(_pair_versions(run_dir, explored)) >= table.min_pairs:
                     break
         with Journal.open(run_dir) as journal:
