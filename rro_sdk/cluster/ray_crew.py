@@ -5,7 +5,6 @@ Needs the extra `ray`; importing this module does not load it.
 
 from __future__ import annotations
 
-import asyncio
 import socket
 from types import TracebackType
 from typing import Any, Self
@@ -90,7 +89,7 @@ class RayCrew:
         self.size = 0
 
     async def __aenter__(self) -> Self:
-        await asyncio.to_thread(self._connect)
+        self._connect()
         import ray
 
         found = ray.cluster_resources().get("CPU", 0.0)
