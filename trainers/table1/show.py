@@ -30,12 +30,12 @@ def format_table(table: Table, env: str) -> str:
         costs = (row.rollouts, row.generated, row.tasks, row.pairs, row.sampling_s + row.training_s)
         grid.add_row(
             title(row.key),
-            _with_interval(row.reward, row.interval),
-            "" if row.key == SFT else _with_interval(row.over_sft, row.over_sft_interval, "+"),
+            with_interval(row.reward, row.interval),
+            "" if row.key == SFT else with_interval(row.over_sft, row.over_sft_interval, "+"),
             _number(row.samples, ".2f"),
             _number(row.null, ".2f"),
             *(f"{cost:,.0f}" if row.tasks else "" for cost in costs),
-            _paper(row.key, env),
+            paper(row.key, env),
         )
     parts = [_text(grid)]
     notes = [
@@ -49,8 +49,8 @@ def format_table(table: Table, env: str) -> str:
     if table.differences:
         lines = []
         for each in table.differences:
-            found = _with_interval(each.difference, each.interval, "+")
-            told = "" if _clear(each.interval) else " (not told apart)"
+            found = with_interval(each.difference, each.interval, "+")
+            told = "" if is_clear(each.interval) else " (not told apart)"
             lines.append(f"{title(each.more)} over {title(each.less)}: {found}{told}")
         parts.append("\n".join(lines))
     if table.thirds:
@@ -119,7 +119,8 @@ def _shares(found: Thirds) -> list[str]:
     return [_number(share, ".3f") for share in (*found.rising, *found.strictly)]
 
 
-def _paper(key: str, env: str) -> str:
+def paper(key: str, env: str) -> str:
+    """The paper's reward for a policy, with its samples a step; "" where it has none."""
     name, _, variant = key.partition("/")
     if not variant:
         reward = {FEW_SHOT: PAPER_FEW_SHOT, SFT: PAPER_SFT}[key].get(env)
@@ -130,11 +131,13 @@ def _paper(key: str, env: str) -> str:
     return f"{reward:.2f}" + (f" ({samples:g})" if samples is not None else "")
 
 
-def _with_interval(value: float, interval: tuple[float, float], sign: str = "") -> str:
+def with_interval(value: float, interval: tuple[float, float], sign: str = "") -> str:
+    """A figure with its interval, as the tables write it."""
     return f"{value:{sign}.3f} [{interval[0]:{sign}.3f}, {interval[1]:{sign}.3f}]"
 
 
-def _clear(interval: tuple[float, float]) -> bool:
+def is_clear(interval: tuple[float, float]) -> bool:
+    """Whether a difference with this interval is told apart from none."""
     return interval[0] > 0 or interval[1] < 0
 
 
