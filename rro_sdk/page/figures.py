@@ -1,0 +1,174 @@
+"""What the plots of a run show, from sums that follow it event by event. Pure."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+
+from rro_sdk.page.reading import StepFacts, outcomes_of
+from rro_sdk.stats import candidates_nulls
+from rro_sdk.types import TaskEnd
+
+MOST_STEPS = 40
+"""Step numbers that are plotted; further ones are counted in `steps_beyond`."""
+
+MOST_POOLS = 400
+"""Different sets of outcomes of a step number whose null is computed; of more, so many spread evenly."""
+
+
+class AtStep(msgspec.Struct, frozen=True):
+    """All steps of one number.
+
+    Attributes:
+        step: the number, from 1.
+        count: trajectories that got so far.
+        before: mean process reward of their prefixes, r_{t-1}.
+        after: mean process reward with their own action, r_t.
+        rise: mean of the difference, with the half-width of its 95 % interval (normal; trajectories are
+            independent); of one trajectory there is none.
+        candidates: mean number drawn.
+        null: the same if candidates were exactly as good as their prefix; None where it is not known yet.
+    """
+
+    step: int
+    count: int
+    before: float
+    after: float
+    rise: tuple[float, float | None]
+    candidates: float
+    null: float | None = None
+
+
+class Plots(msgspec.Struct, frozen=True):
+    """What is drawn from the decisions of a run.
+
+    Attributes:
+        at_step: by step number; empty for a method that follows no trajectory.
+        steps_beyond: steps with a higher number than are drawn.
+        drawn: how many steps drew so many candidates, by that number.
+    """
+
+    at_step: list[AtStep]
+    steps_beyond: int
+    drawn: dict[int, int]
+
+
+@dataclass(slots=True)
+class _Sums:
+    count: int = 0
+    before: float = 0.0
+    after: float = 0.0
+    rise: float = 0.0
+    rise_squared: float = 0.0
+    candidates: int = 0
+    shares: dict[tuple[int, int], int] = field(default_factory=dict)
+    pools: dict[tuple[float, ...], int] = field(default_factory=dict)
+
+
+Null = Callable[[list[tuple[float, ...]]], list[float]]
+"""Expected candidates of steps with these outcomes, if none were better."""
+
+
+class FigureSums:
+    """Sums over a run's steps, by step number.
+
+    Attributes:
+        steps: steps and records so far.
+        finished: tasks whose trajectory ended.
+        pairs: pairs so far.
+    """
+
+    def __init__(self) -> None:
+        self.steps = self.finished = self.pairs = 0
+        self._beyond = 0
+        self._at: dict[int, _Sums] = {}
+        self._drawn: Counter[int] = Counter()
+
+    def add(self, facts: Any) -> None:
+        """Count an event."""
+        if isinstance(facts, TaskEnd):
+            self.finished += 1
+        if not isinstance(facts, StepFacts):
+            return
+        self.steps += 1
+        self.pairs += facts.no_pair is None
+        self._drawn[len(facts.candidates)] += 1
+        if facts.record is not None:  # no trajectory's own step
+            return
+        if facts.step > MOST_STEPS:
+            self._beyond += 1
+            return
+        sums = self._at.setdefault(facts.step, _Sums())
+        before, after = facts.baseline.reward, facts.own_reward
+        sums.count += 1
+        sums.before += before
+        sums.after += after
+        sums.rise += after - before
+        sums.rise_squared += (after - before) ** 2
+        sums.candidates += len(facts.candidates)
+        seen = outcomes_of(facts.baseline.outcomes)
+        total, count, binary = seen.total, seen.count, seen.binary
+        for each in facts.candidates:
+            seen = outcomes_of(each.estimate.outcomes)
+            total, count, binary = total + seen.total, count + seen.count, binary and seen.binary
+        if binary:  # a null depends on the share alone
+            sums.shares[int(total), count] = sums.shares.get((int(total), count), 0) + 1
+        else:
+            own = [outcome for each in facts.candidates for outcome in each.estimate.outcomes]
+            pool = tuple(sorted((*facts.baseline.outcomes, *own)))
+            sums.pools[pool] = sums.pools.get(pool, 0) + 1
+
+    def plots(self, null: Null | None = None) -> Plots:
+        """What there is to draw.
+
+        Args:
+            null: expected candidates of steps; without it no null is drawn.
+        """
+        at_step = []
+        for step, sums in sorted(self._at.items()):
+            n, mean = sums.count, sums.rise / sums.count
+            half = None
+            if n > 1:
+                variance = max(0.0, (sums.rise_squared - n * mean * mean) / (n - 1))
+                half = 1.96 * math.sqrt(variance / n)
+            at_step.append(
+                AtStep(
+                    step=step,
+                    count=n,
+                    before=sums.before / n,
+                    after=sums.after / n,
+                    rise=(mean, half),
+                    candidates=sums.candidates / n,
+                    null=None if null is None else _mean_null(sums, null),
+                )
+            )
+        return Plots(at_step, self._beyond, dict(sorted(self._drawn.items())))
+
+
+def null_of(method: dict[str, Any], rises: Any) -> Null:
+    """The null under a method's m, cap and rule; `rises` is None for the paper's rule."""
+
+    def null(pools: list[tuple[float, ...]]) -> list[float]:
+        return candidates_nulls(
+            pools, method["rollouts"], method["max_candidates"], method["min_candidates"], rises=rises
+        )
+
+    return null
+
+
+def _mean_null(sums: _Sums, null: Null) -> float:
+    """The mean over steps, from some of them where many differ."""
+    pools = Counter(sums.pools)
+    for (total, count), steps in sums.shares.items():
+        common = math.gcd(total, count)
+        pools[((0.0,) * ((count - total) // common) + (1.0,) * (total // common))] += steps
+    kept = sorted(pools)
+    if len(kept) > MOST_POOLS:
+        kept = [kept[at * len(kept) // MOST_POOLS] for at in range(MOST_POOLS)]
+    weights = [pools[pool] for pool in kept]
+    return math.fsum(w * value for w, value in zip(weights, null(kept), strict=True)) / sum(weights)

@@ -1,0 +1,257 @@
+"""What the page asks for, answered from one run or two. The server and the single file share it.
+
+What takes long (the summary's intervals, a scan of every reply) is computed once, aside, and again when the
+run has grown: `Runs.figures` says whether it is there yet.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import msgspec
+
+from rro_sdk.errors import ConfigError, JournalError
+from rro_sdk.journal import Journal
+from rro_sdk.page.figures import Plots, null_of
+from rro_sdk.page.index import RunIndex, TaskPage, TaskQuery, TaskTable
+from rro_sdk.page.servers import Use, use_of
+from rro_sdk.page.trajectory import ReplyView, TrajectoryView, Where, replies_of, trajectory_of
+from rro_sdk.page.verdict import in_words, rule_of
+from rro_sdk.report.summary import RunSummary
+from rro_sdk.report.text import SUMMARY_NAME, summary_of
+from rro_sdk.types import Estimate
+
+
+class RunView(msgspec.Struct, frozen=True):
+    """What a run was made with, and how far it is.
+
+    Attributes:
+        name: of its folder.
+        created: ISO time.
+        environment: name of the environment.
+        method: name and settings of the method.
+        rule: what the method's rule asks of a candidate, in symbols; "" without one.
+        seed: the run's.
+        model: what the servers served.
+        servers: their addresses.
+        tasks: begun.
+        finished: tasks whose trajectory ended.
+        steps: explored.
+        pairs: that came of it.
+    """
+
+    name: str
+    created: str
+    environment: str
+    method: dict[str, Any]
+    rule: str
+    seed: int
+    model: dict[str, str]
+    servers: list[str]
+    tasks: int
+    finished: int
+    steps: int
+    pairs: int
+
+
+class Figures(msgspec.Struct, frozen=True):
+    """What the summary shows.
+
+    Attributes:
+        plots: from the decisions, at once.
+        summary: the run's numbers; None until they are computed.
+        use: of the servers; None until it is computed, or where nothing is recorded.
+        ready: whether all of it is there.
+    """
+
+    plots: Plots
+    summary: RunSummary | None = None
+    use: Use | None = None
+    ready: bool = False
+
+
+class TaskView(msgspec.Struct, frozen=True):
+    """A task in each run that is shown, and its neighbours in the first."""
+
+    trajectories: list[TrajectoryView | None]
+    before: str | None
+    after: str | None
+
+
+class Runs:
+    """One run, or two to compare. Every method may be called from any thread.
+
+    Args:
+        folders: of the runs.
+
+    Raises:
+        ConfigError: a folder holds no run.
+        JournalError: a journal cannot be read.
+    """
+
+    def __init__(self, folders: Sequence[Path]) -> None:
+        self._folders = list(folders)
+        self._lock = threading.Lock()
+        self._table = TaskTable()
+        self._journals: list[Journal] = []
+        try:
+            for folder in folders:
+                self._journals.append(Journal.open(folder))
+            self._runs = [_Run(journal, self._table, at) for at, journal in enumerate(self._journals)]
+        except BaseException:
+            self.close()
+            raise
+
+    def runs(self) -> list[RunView]:
+        """The runs as they are now: reads what was recorded since the last call."""
+        with self._lock:
+            for run in self._runs:
+                run.catch_up()
+            return [run.view(name) for run, name in zip(self._runs, _names(self._folders), strict=True)]
+
+    def figures(self, run: int) -> Figures:
+        """What there is of a run's figures by now; `complete` computes the rest."""
+        return self._read(run).figures()
+
+    def complete(self, run: int) -> Figures:
+        """All of a run's figures, however long that takes."""
+        return self._read(run).complete()
+
+    def tasks(self, query: TaskQuery) -> TaskPage:
+        """A page of the table of tasks; raises as `TaskTable.page`."""
+        self._read()
+        with self._lock:
+            return self._table.page(query, len(self._runs))
+
+    def task(self, task_id: str) -> TaskView:
+        """A task in each run.
+
+        Raises:
+            ConfigError: no run has it.
+        """
+        found: list[TrajectoryView | None] = []
+        for folder in self._folders:
+            with Journal.open(folder) as journal:
+                try:
+                    found.append(trajectory_of(journal, task_id))
+                except ConfigError:
+                    found.append(None)
+        if not any(found):
+            raise ConfigError("no task has that id")
+        self._read()
+        with self._lock:
+            before, after = self._table.neighbours(0, task_id)
+        return TaskView(found, before, after)
+
+    def replies(self, run: int, task_id: str, where: Where | None = None) -> dict[str, list[ReplyView]]:
+        """What was said in one rollout of a task, or in all."""
+        with Journal.open(self._folders[run]) as journal:
+            return replies_of(journal, task_id, where)
+
+    def _read(self, run: int = 0) -> _Run:
+        """A run whose journal was gone through at least once."""
+        with self._lock:
+            for each in self._runs:
+                if not each.begun:
+                    each.catch_up()
+        return self._runs[run]
+
+    def __len__(self) -> int:
+        return len(self._folders)
+
+    def close(self) -> None:
+        """Close the journals. Safe to call twice."""
+        for journal in self._journals:
+            journal.close()
+        self._journals = []
+        self._table.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+class _Run:
+    """One run: its index, and the figures that were computed last."""
+
+    def __init__(self, journal: Journal, table: TaskTable, number: int) -> None:
+        self._folder = journal.path.parent
+        self._header = journal.header()
+        self._index = RunIndex(journal, table, number)
+        self.begun = False
+        self._busy = threading.Lock()
+        self._figures: Figures | None = None
+
+    def catch_up(self) -> None:
+        if self._index.catch_up():
+            self._figures = None
+        self.begun = True
+
+    def view(self, name: str) -> RunView:
+        header, sums = self._header, self._index.sums
+        return RunView(
+            name=name,
+            created=header.created,
+            environment=header.environment,
+            method=header.method,
+            rule=in_words(rule_of(header.method)),
+            seed=header.seed,
+            model=header.model,
+            servers=list(header.servers),
+            tasks=self._index.tasks,
+            finished=sums.finished,
+            steps=sums.steps,
+            pairs=sums.pairs,
+        )
+
+    def figures(self) -> Figures:
+        return self._figures or Figures(self._index.sums.plots(), self._written_summary())
+
+    def complete(self) -> Figures:
+        with self._busy:  # the second caller finds what the first computed
+            if self._figures is None:
+                with Journal.open(self._folder) as journal:
+                    summary = self._written_summary() or summary_of(journal)
+                    use = use_of(journal, self._index.pauses)
+                self._figures = Figures(self._index.sums.plots(self._null()), summary, use, ready=True)
+            return self._figures
+
+    def _null(self) -> Callable[[list[tuple[float, ...]]], list[float]]:
+        rule = rule_of(self._header.method)
+        if rule is None:
+            return null_of(self._header.method, None)
+        return null_of(
+            self._header.method,
+            lambda baseline, candidate: rule.rises(Estimate(baseline), Estimate(candidate)),
+        )
+
+    def _written_summary(self) -> RunSummary | None:
+        """The summary that the run left, where it is of all that was recorded."""
+        try:
+            found = msgspec.json.decode((self._folder / SUMMARY_NAME).read_bytes(), type=RunSummary)
+        except (OSError, msgspec.DecodeError):
+            return None
+        sums = self._index.sums
+        same = (found.steps, found.tasks, found.pairs) == (sums.steps, sums.finished, sums.pairs)
+        return found if same and found.ledger is not None else None
+
+
+def _names(folders: Sequence[Path]) -> list[str]:
+    """What tells the runs apart: their folders' names, with as many parents as that needs."""
+    paths = [folder.absolute().parts for folder in folders]
+    for count in range(1, max(map(len, paths)) + 1):
+        names = ["/".join(parts[-count:]) for parts in paths]
+        if len(set(names)) == len(names):
+            return names
+    return [f"{parts[-1]} ({at})" for at, parts in enumerate(paths, 1)]
+
+
+__all__ = ["Figures", "JournalError", "RunView", "Runs", "TaskView"]
