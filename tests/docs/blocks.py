@@ -1,9 +1,10 @@
 """The code blocks of a page, with the comments that say how a test is to treat them.
 
-Two comments may stand above a block, and no reader sees them:
+Three comments may stand above a block, and no reader sees them:
 
-    <!-- not run: needs a GPU -->           why no test runs it
+    <!-- not run: needs a GPU -->             why no test runs it
     <!-- given: from my_world import env -->  what the page takes for granted; run before the block
+    <!-- printed: by the block above -->      what the Python block before it prints, to the letter
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from markdown_it.token import Token
 
 from tests.conftest import REPOSITORY
 
-COMMENT = re.compile(r"<!--\s*(not run|given):\s*(.*?)\s*-->", re.DOTALL)
+COMMENT = re.compile(r"<!--\s*(not run|given|printed):\s*(.*?)\s*-->", re.DOTALL)
 INCLUDED = re.compile(r'^--8<-- "(.+)"$', re.MULTILINE)
 
 
@@ -33,6 +34,7 @@ class Block:
         code: the text inside, with files in place of the lines that include them.
         not_run: the reason why no test runs it; None where one has to.
         given: Python that runs before it.
+        printed: whether it is what the block before it prints.
     """
 
     page: str
@@ -41,6 +43,7 @@ class Block:
     code: str
     not_run: str | None = None
     given: str = ""
+    printed: bool = False
 
     def __str__(self) -> str:
         return f"{self.page}:{self.line}"
@@ -64,7 +67,8 @@ def _blocks(page: str, tokens: Iterable[Token]) -> Iterator[Block]:
             language = token.info.split()[0] if token.info.strip() else ""
             first = token.map[0] + (2 if token.type == "fence" else 1)
             code = INCLUDED.sub(lambda found: (REPOSITORY / found[1]).read_text(), token.content)
-            yield Block(page, first, language, code, comments.get("not run"), comments.get("given", ""))
+            not_run, given = comments.get("not run"), comments.get("given", "")
+            yield Block(page, first, language, code, not_run, given, "printed" in comments)
         if token.type == "html_block":
             comments |= dict(COMMENT.findall(token.content))
         else:

@@ -10,6 +10,7 @@ import re
 import shutil
 import tomllib
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -86,7 +87,12 @@ async def _awaited(coroutine: Any) -> None:
 
 @pytest.mark.parametrize("page", [page for page in PAGES if any(b.language == "python" for b in PAGES[page])])
 def test_python(
-    page: str, known: Known, urls: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    page: str,
+    known: Known,
+    urls: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     """A page's blocks run one after the other, as a reader would try them."""
     shutil.copytree(known.folder, tmp_path, dirs_exist_ok=True)
@@ -97,8 +103,11 @@ def test_python(
     monkeypatch.setitem(__import__("sys").modules, "page", module)
     module.__dict__.update(given(urls))
     for block in PAGES[page]:
+        if block.printed:
+            assert capsys.readouterr().out == block.code, f"{block} is not what the block above prints"
         if block.language != "python":
             continue
+        capsys.readouterr()
         here = _here(block, urls)
         for made in MADE.findall(here.code):  # a block that makes a run finds none of that name
             shutil.rmtree(tmp_path / made, ignore_errors=True)
@@ -111,7 +120,7 @@ def test_python(
 def _here(block: Block, urls: Sequence[str]) -> Block:
     """The block with the fake servers in place of the addresses that pages use."""
     code = ADDRESS.sub(lambda found: urls[int(found[1]) % len(urls)], block.code)
-    return Block(block.page, block.line, block.language, code, block.not_run, block.given)
+    return replace(block, code=code)
 
 
 @pytest.mark.parametrize("block", blocks(*SHELL))
@@ -141,12 +150,18 @@ def test_shell(
 
 
 @pytest.mark.parametrize("block", blocks("toml"))
-def test_toml(block: Block) -> None:
-    """Parts of a loop's configuration are read as parts of examples/iterate.toml."""
+def test_toml(block: Block, tmp_path: Path) -> None:
+    """The first line may name the file: it is then read as what that file is. Parts of a loop's
+    configuration are read as parts of examples/iterate.toml."""
     tree = tomllib.loads(block.code)
-    loop = tomllib.loads((REPOSITORY / "examples" / "iterate.toml").read_text())
-    if tree.keys() & loop.keys():
+    name = block.code.splitlines()[0].strip("# ")
+    if name == "iterate.toml" or "iterations" in tree:
+        loop = tomllib.loads((REPOSITORY / "examples" / "iterate.toml").read_text())
         parse_config(loop | tree)
+    elif name == "rro.toml":
+        settings = tmp_path / name
+        settings.write_text(block.code)
+        main(["--config", str(settings), "config", "show"])
 
 
 @pytest.mark.parametrize("block", blocks("json", "yaml"))
