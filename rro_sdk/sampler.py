@@ -37,7 +37,7 @@ from rro_sdk.inference.fleet import Fleet, FleetEvent, FleetSettings
 from rro_sdk.inference.server import ModelInfo
 from rro_sdk.journal import RunHeader, refuse_existing
 from rro_sdk.live.publish import Doing, Publisher
-from rro_sdk.live.status import Ended
+from rro_sdk.live.status import Ended, ended_by
 from rro_sdk.methods.base import Method
 from rro_sdk.methods.rising import RisingReward
 from rro_sdk.methods.tree import TreeMethod, is_tree_method
@@ -209,7 +209,7 @@ class Sampler:
             try:
                 if self._run is not None:
                     await self._run.leave(error)
-                ended = _ended_by(error)
+                ended = ended_by(error)
             finally:
                 if self._publisher is not None:
                     await self._publisher.stop(ended)
@@ -431,12 +431,6 @@ def _fault_of(error: RROError) -> FaultOf:
     if isinstance(error, ServerError):
         return "server"
     return "environment" if isinstance(error, EnvironmentFault) else "data"
-
-
-def _ended_by(error: BaseException | None) -> Ended:
-    if error is None:
-        return "finished"
-    return "failed" if isinstance(error, Exception) else "interrupted"
 
 
 class _Counts(TypedDict):

@@ -17,6 +17,7 @@ from rich.console import Console
 from rro_sdk.errors import ConfigError, JournalError
 from rro_sdk.live.reader import RunReader
 from rro_sdk.live.screen import Screen
+from rro_sdk.live.status import Ended, ended_by
 
 BUDGET_S = 0.02
 """Of reading a second, most of which SQLite does without Python's lock: a journal that grows by a hundred
@@ -38,6 +39,7 @@ class ViewBeside:
         self._dir = run_dir
         self._screen = Screen(console)
         self._ended = threading.Event()
+        self._how: Ended = "finished"
         self._thread = threading.Thread(target=self._run, name="rro-view", daemon=True)
 
     def __enter__(self) -> Self:
@@ -51,6 +53,7 @@ class ViewBeside:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        self._how = ended_by(error)
         self._ended.set()
         self._thread.join(LAST_WORD_S)
         if self._thread.is_alive():
@@ -64,7 +67,7 @@ class ViewBeside:
             with reader, self._screen as screen:
                 while not self._ended.wait(screen.every_s):
                     screen.show(reader.look())
-                screen.show(reader.look_at_all(LAST_WORD_S / 2), last=True)
+                screen.show(reader.look_at_all(LAST_WORD_S / 2, phase=self._how), last=True)
         except (OSError, JournalError):
             return  # the terminal is gone, or the journal: the sampler says what there is to say
 

@@ -257,7 +257,11 @@ class RunFold:
         finished, aside = self._finished, len(self._set_aside)
         given = status.given if status is not None else None
         running = sampling.running if sampling is not None else None
-        waiting = max(0, given - finished - aside - (running or 0)) if given is not None else None
+        waiting = None
+        if given is not None:  # the journal may be a moment ahead of what the sampler told
+            left = max(0, given - finished - aside)
+            running = min(running, left) if running is not None else None
+            waiting = left - (running or 0)
         return TaskCounts(given, finished, aside, running, waiting)
 
     def _generated(self, sampling: SamplerStatus | None) -> dict[Kind, int]:

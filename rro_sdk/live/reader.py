@@ -13,7 +13,7 @@ import msgspec
 
 from rro_sdk.journal import Journal
 from rro_sdk.live.fold import RunFold
-from rro_sdk.live.status import STATUS_NAME, SamplerStatus, phase_of
+from rro_sdk.live.status import STATUS_NAME, Phase, SamplerStatus, phase_of
 from rro_sdk.live.view import View
 from rro_sdk.report.text import rule_of
 
@@ -58,7 +58,7 @@ class RunReader:
         Raises:
             JournalError: the journal is damaged.
         """
-        status = self._status()
+        status, last = self._status(), self._journal.last_seq()
         until = time.monotonic() + self._budget_s
         # What a task cost is read a look after it changed: its last replies may be on their way.
         self._read_spending(until, most=TASKS_A_LOOK)
@@ -66,18 +66,19 @@ class RunReader:
             pass
         if not _over(until):
             self._fold.estimate_nulls(NULLS_AT_ONCE)
-        return self._view(status)
+        return self._view(status, last)
 
-    def look_at_all(self, limit_s: float | None = None) -> View:
+    def look_at_all(self, limit_s: float | None = None, *, phase: Phase | None = None) -> View:
         """Read everything that there is, as for a run that ended, or for one look.
 
         Args:
             limit_s: how long it may take; None for as long as it takes.
+            phase: where the caller knows better than the sampler has told so far.
 
         Raises:
             JournalError: the journal is damaged.
         """
-        status = self._status()
+        status, last = self._status(), self._journal.last_seq()
         until = None if limit_s is None else time.monotonic() + limit_s
         while self._read_events(until):
             pass
@@ -87,7 +88,7 @@ class RunReader:
             pass
         while not _over(until) and self._fold.estimate_nulls(NULLS_AT_ONCE):
             pass
-        return self._view(status)
+        return self._view(status, last, phase)
 
     def _read_spending(self, until: float | None, most: int) -> bool:
         """Whether there was any to be read."""
@@ -109,13 +110,12 @@ class RunReader:
             self._fold.add(event)
         return bool(events)
 
-    def _view(self, status: SamplerStatus | None) -> View:
+    def _view(self, status: SamplerStatus | None, last: int, phase: Phase | None = None) -> View:
         now = time.time()
-        last = self._journal.last_seq()
         return self._fold.view(
             str(self._dir),
             status,
-            phase_of(status, now=now, alive=_alive(status)),
+            phase or phase_of(status, now=now, alive=_alive(status)),
             now=now,
             read=min(1.0, self._seq / last) if last else 1.0,
         )

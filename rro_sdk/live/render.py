@@ -44,8 +44,12 @@ def page(view: View, width: int, *, height: int | None = None, ascii_only: bool 
     servers: list[Text] = []
     if view.servers:
         room = None if height is None else height - len(above) - len(below) - 2
-        servers = [Text(), *server_table(view.servers, view.weight_version, width, room, glyphs)]
+        sampling = view.phase == "sampling"
+        table = server_table(view.servers, view.weight_version, width, room, glyphs, sampling=sampling)
+        servers = [Text(), *table]
     lines = [*above, *servers, Text(), *below]
+    if height is not None and len(lines) > height:
+        lines = [line for line in lines if line.plain]
     for line in lines:
         line.truncate(width)
         line.rstrip()
@@ -140,9 +144,9 @@ def _tasks(view: View, width: int, glyphs: Glyphs) -> list[Text]:
 def _steps(view: View, width: int) -> list[Text]:
     outcomes = [f"{count:,} {name}" for name, count in sorted(view.steps_by_outcome.items())]
     per = f"{number(view.candidates_per_step)} a step"
-    null = f"null {number(view.candidates_per_step_null)}"
+    null = f"null {number(view.candidates_per_step_null)} (if none were better)"
     if view.null_steps and view.null_steps < view.steps:
-        null += f" (of {view.null_steps:,} steps)"
+        null = f"{null[:-1]}; of {view.null_steps:,} steps)"
     reasons = [f"{count:,} {name.replace('_', ' ')}" for name, count in sorted(view.no_pair.items())]
     pairs = [f"{view.pairs:,}", f"{number(view.pairs_per_1000_rollouts, 0)} per 1,000 rollouts"]
     rollouts = [f"{view.rollouts:,}", f"mean outcome {number(view.mean_outcome)}"]

@@ -18,7 +18,13 @@ BAR = 8
 
 
 def server_table(
-    servers: Sequence[ServerLoad], version: str, width: int, room: int | None, glyphs: Glyphs
+    servers: Sequence[ServerLoad],
+    version: str,
+    width: int,
+    room: int | None,
+    glyphs: Glyphs,
+    *,
+    sampling: bool,
 ) -> list[Text]:
     """The table's lines: its head, servers that are out, the others, and their sum.
 
@@ -28,8 +34,9 @@ def server_table(
         width: columns.
         room: most lines, from 4 on; servers that do not fit are in the sum alone.
         glyphs: what to draw bars with.
+        sampling: whether they are in use; else what they do now is not known.
     """
-    table = _Table(version, width, glyphs, [_host(server.url) for server in servers])
+    table = _Table(version, width, glyphs, [_host(server.url) for server in servers], sampling=sampling)
     out = [server for server in servers if server.why is not None]
     order = [*out, *(server for server in servers if server.why is None)]
     rows = max(1, (MOST_ROWS if room is None else room) - 1 - (len(servers) > 1))
@@ -42,7 +49,10 @@ def server_table(
 
 
 class _Table:
-    def __init__(self, version: str, width: int, glyphs: Glyphs, names: Sequence[str]) -> None:
+    def __init__(
+        self, version: str, width: int, glyphs: Glyphs, names: Sequence[str], *, sampling: bool
+    ) -> None:
+        self._sampling = sampling
         self._version, self._width, self._glyphs = version, width, glyphs
         self._wide = width >= WIDE
         self._name = min(max(map(len, names)), max(8, width - (60 if self._wide else 42)))
@@ -60,7 +70,7 @@ class _Table:
         line.append(self._glyphs.full * full, style="cyan")
         line.append(self._glyphs.empty * (BAR - full), style="dim")
         line.append(f"{server.in_flight:>5}/{server.limit:<4}  ")
-        line.append(f"{server.generated_per_s:>8,.0f}", style="bold")
+        line.append(f"{self._pace([server]):>8}", style="bold")
         if self._wide:
             line.append(f"  {_cached([server]):>6}  ")
             other = bool(server.version and self._version) and server.version != self._version
@@ -69,15 +79,18 @@ class _Table:
         line.append(f"  {word}", style=style)
         return line
 
+    def _pace(self, servers: Sequence[ServerLoad]) -> str:
+        return f"{sum(each.generated_per_s for each in servers):,.0f}" if self._sampling else "-"
+
     def reason(self, server: ServerLoad) -> Text:
-        why = (server.why or "").removeprefix(f"server {server.url} ")
+        why = (server.why or "").replace(f"server {server.url}", "it")
         return Text(cut(f"  {_host(server.url)}: {why}", self._width, self._glyphs), style="red")
 
     def total(self, servers: Sequence[ServerLoad], *, hidden: int) -> Text:
         name = f"all {len(servers)}" + (f", {hidden} not shown" if hidden else "")
         in_flight, limit = sum(each.in_flight for each in servers), sum(each.limit for each in servers)
         text = f"{cut(name, self._name, self._glyphs):<{self._name}}  {'':{BAR}}{in_flight:>5}/{limit:<4}"
-        text += f"  {sum(each.generated_per_s for each in servers):>8,.0f}"
+        text += f"  {self._pace(servers):>8}"
         if self._wide:
             text += f"  {_cached(servers):>6}  {'':8}"
         well = sum(server.why is None for server in servers)

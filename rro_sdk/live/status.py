@@ -60,6 +60,13 @@ class SamplerStatus(msgspec.Struct, frozen=True):
     ended: Ended | None = None
 
 
+def ended_by(error: BaseException | None) -> Ended:
+    """How a sampler ends that leaves its block with this error."""
+    if error is None:
+        return "finished"
+    return "failed" if isinstance(error, Exception) else "interrupted"
+
+
 Phase = Literal["sampling", "finished", "interrupted", "failed", "lost", "unknown"]
 """`lost`: it was killed, or its machine is gone. `unknown`: it never told."""
 
