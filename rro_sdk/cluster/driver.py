@@ -162,6 +162,7 @@ class Driver:
         generation = max((int(name) for name in shared.names("drivers")), default=0) + 1
         while not shared.create(Driver.name(generation), token.encode()):
             generation += 1
+        shared.anchor(Driver.name(generation))
         return generation, token
 
     async def run(self, tasks: Iterable[Task], generation: int, token: str) -> None:

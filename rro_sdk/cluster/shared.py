@@ -5,10 +5,12 @@ nothing else promises that a commit has reached the disk: a log is one file, eac
 returns. Any other fsspec URL is taken for an object store: a log is a numbered object a commit.
 
 Storage that fails is waited for. What was written before is whole; what was being written is written again.
+An empty folder where a file system should be mounted is storage that fails too (`anchor`).
 """
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import sys
@@ -33,7 +35,13 @@ PIECE = 1 << 20
 
 
 class Backend(Protocol):
-    """What a kind of storage can do. Every call may raise one of `troubles()`."""
+    """What a kind of storage can do. Every call may raise one of `troubles()`.
+
+    Attributes:
+        anchor: a file that is there as long as the storage is; None while there is none.
+    """
+
+    anchor: str | None
 
     def put(self, name: str, data: bytes) -> None: ...
     def put_file(self, name: str, path: Path) -> None: ...
@@ -69,6 +77,10 @@ class SharedFolder:
     def give_up(self) -> None:
         """Wait no more: whoever waits for storage now gets a `JournalError`."""
         self._given_up.set()
+
+    def anchor(self, name: str) -> None:
+        """Name a file that exists, and will: where it is missing, the storage is."""
+        self._backend.anchor = name
 
     def reachable(self) -> bool:
         """Whether it answers, at once."""
@@ -152,6 +164,7 @@ class _Files:
     """Storage that is a path here."""
 
     def __init__(self, root: Path) -> None:
+        self.anchor: str | None = None
         self._root = root
 
     def put(self, name: str, data: bytes) -> None:
@@ -182,6 +195,7 @@ class _Files:
         try:
             return (self._root / name).read_bytes()
         except FileNotFoundError:
+            self._refuse_absence()
             return None
 
     def get_file(self, name: str, path: Path) -> bool:
@@ -190,6 +204,7 @@ class _Files:
                 while piece := source.read(PIECE):
                     target.write(piece)
         except FileNotFoundError:
+            self._refuse_absence()
             return False
         return True
 
@@ -197,6 +212,7 @@ class _Files:
         try:
             return [path.name for path in (self._root / folder).iterdir() if not path.name.startswith(".")]
         except FileNotFoundError:
+            self._refuse_absence()
             return []
 
     def remove(self, name: str) -> None:
@@ -230,8 +246,13 @@ class _Files:
 
     def _temporary(self, name: str) -> Path:
         path = self._root / name
+        self._refuse_absence()
         path.parent.mkdir(parents=True, exist_ok=True)
         return path.with_name(f".{path.name}.{os.uname().nodename}.{os.getpid()}.{threading.get_ident()}")
+
+    def _refuse_absence(self) -> None:
+        if self.anchor is not None and not (self._root / self.anchor).exists():
+            raise FileNotFoundError(errno.ENOENT, "it is not mounted")
 
     def _write(self, path: Path, fill: Callable[[Any], object]) -> None:
         with path.open("wb") as file:
@@ -244,6 +265,7 @@ class _Objects:
     """Storage that fsspec knows: an object is there whole when its put returns."""
 
     def __init__(self, filesystem: Any, root: str) -> None:
+        self.anchor: str | None = None
         self._fs, self._root = filesystem, root.rstrip("/")
 
     def put(self, name: str, data: bytes) -> None:

@@ -182,6 +182,8 @@ class Worker:
         """
         gc.set_threshold(NEW_OBJECTS, *gc.get_threshold()[1:])
         token = await asyncio.to_thread(self._shared.get, self._driver) if self._shared.reachable() else None
+        if token is not None:
+            self._shared.anchor(self._driver)
         self._scratch = tempfile.mkdtemp(prefix="rro-shards-", dir=self._scratch)
         self._stack.callback(shutil.rmtree, self._scratch, ignore_errors=True)
         work = self._work

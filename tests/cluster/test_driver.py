@@ -1,0 +1,250 @@
+"""A run on many samplers is the run of one: the same pairs, recorded once, whatever is lost on the way."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from rro_sdk.checking import check
+from rro_sdk.cluster.blocks import Block, Done, folder
+from rro_sdk.cluster.driver import Driver, Totals
+from rro_sdk.cluster.shared import SharedFolder
+from rro_sdk.cluster.worker import Hello, Work, refuse_differences
+from rro_sdk.errors import ConfigError, DataError, JournalError, ServerError, ServerUnreachable
+from rro_sdk.journal import Journal, RunHeader
+from rro_sdk.types import Proposal, Task
+from tests.cluster.crew import LocalCrew, single, tasks, work
+from tests.toys import ScriptedPolicy
+
+COUNT = 24
+BLOCK = 5
+
+
+class World:
+    """A shared folder, a run folder, and what a single process exports."""
+
+    def __init__(self, path: Path) -> None:
+        self.path, self.run = path, path / "run"
+        self.shared = SharedFolder(str(path / "shared"), patience_s=20.0)
+
+    async def drive(
+        self,
+        crew_of: type[LocalCrew] = LocalCrew,
+        *,
+        count: int = COUNT,
+        made: Work | None = None,
+        size: int = 2,
+        resume: bool = True,
+        given: list[Task] | None = None,
+    ) -> tuple[Totals, LocalCrew]:
+        generation, token = Driver.enlist(self.shared)
+        crew = crew_of(self.shared.url, generation, size, lambda: made or work())
+        driver = Driver(crew, self.shared, self.run, resume=resume, block_tasks=BLOCK)
+        await driver.run(tasks(count) if given is None else given, generation, token)
+        return driver.totals, crew
+
+    @property
+    def export(self) -> bytes:
+        return (self.run / "pairs.jsonl").read_bytes()
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> World:
+    return World(tmp_path)
+
+
+@pytest.fixture
+async def expected(tmp_path: Path) -> bytes:
+    found = await single(tmp_path / "single", COUNT)
+    assert found, "a run without pairs shows nothing"
+    return found
+
+
+def replies(run: Path) -> dict[str, int]:
+    with Journal.open(run) as journal:
+        return {task.id: sum(1 for _ in journal.turns_of(task.id)) for task in tasks(COUNT)}
+
+
+class Dying(LocalCrew):
+    """Loses a sampler each time that it has recorded a little, six times in all."""
+
+    async def run(self, member: int, block: Block) -> Done | None:
+        async def die() -> None:
+            while not any(each > 3 for each in self._workers[member].progress().recorded.values()):
+                await asyncio.sleep(0)
+            self.lose(member)
+
+        if self.lost < 6:
+            dying = asyncio.ensure_future(die())
+            try:
+                return await super().run(member, block)
+            finally:
+                dying.cancel()
+        return await super().run(member, block)
+
+
+async def test_with_samplers_lost_the_run_is_the_one_of_a_single_process(
+    world: World, expected: bytes, tmp_path: Path
+) -> None:
+    totals, crew = await world.drive(Dying)
+    assert crew.lost >= 6 and totals.lost >= 1
+    assert world.export == expected
+    assert (check(world.run).problems, check(world.run).owed) == ((), {})
+    assert replies(world.run) == replies(tmp_path / "single")
+    assert totals.finished == COUNT and totals.blocks == -(-COUNT // BLOCK)
+
+
+class Interrupted(LocalCrew):
+    """Ctrl-C in the middle of the third block."""
+
+    driver: asyncio.Task[object]
+
+    async def run(self, member: int, block: Block) -> Done | None:
+        if len(self.ran) == 3:
+            self.driver.cancel()
+        return await super().run(member, block)
+
+
+async def test_interrupted_it_goes_on_here_or_in_another_folder(world: World, expected: bytes) -> None:
+    Interrupted.driver = asyncio.ensure_future(world.drive(Interrupted))
+    with pytest.raises(asyncio.CancelledError):
+        await Interrupted.driver
+    assert check(world.run).problems == ()
+    lost = world.path / "lost"
+    shutil.copytree(world.run, lost)
+    await world.drive()
+    assert world.export == expected
+    _, again = await world.drive()  # nothing is owed: nothing is sampled
+    assert again.ran == [] and world.export == expected
+
+    shutil.rmtree(world.run)  # the driver's disk is gone; shared storage is not
+    _, elsewhere = await world.drive(resume=False)
+    assert elsewhere.ran == [] and world.export == expected
+    assert (check(world.run).problems, check(world.run).owed) == ((), {})
+
+
+class Slow(LocalCrew):
+    """The first sampler hangs on its first block for as long as it has it."""
+
+    async def run(self, member: int, block: Block) -> Done | None:
+        if member == 0 and not self.ran:
+            self.ran.append((member, block))
+            self._held = asyncio.Event()
+            await self._held.wait()
+            return None
+        return await super().run(member, block)
+
+    async def take_away(self, member: int, block: Block) -> None:
+        self._held.set()
+
+
+async def test_a_block_is_taken_from_a_sampler_that_hangs(
+    world: World, expected: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("rro_sdk.cluster.blocks.SLOW_S", 0.2)
+    totals, _ = await world.drive(Slow)
+    assert totals.moved >= 1 and world.export == expected
+
+
+class Absent(ScriptedPolicy):
+    """A server that is away."""
+
+    async def act(self, messages: object, *, seed: int, affinity: str) -> Proposal:
+        raise ServerUnreachable("server http://a is gone")
+
+
+async def test_tasks_that_servers_failed_are_taken_up_again(world: World, expected: bytes) -> None:
+    with pytest.raises(ServerError, match=r"every task was set aside, the last one for: .*http://a is gone"):
+        await world.drive(made=work(make_policy=Absent))
+    with Journal.open(world.run) as journal:
+        assert len(journal.states().set_aside) == COUNT
+    await world.drive()
+    assert world.export == expected
+    assert (check(world.run).problems, check(world.run).owed) == ((), {})
+
+
+async def test_other_tasks_or_settings_than_the_run_began_with_are_refused(world: World) -> None:
+    await world.drive()
+    with pytest.raises(DataError, match="block 0 of the run began with other tasks"):
+        await world.drive(given=[Task("t00000", "another"), *tasks(COUNT)[1:]])
+    with pytest.raises(ConfigError, match="seed was 0 and is 7"):
+        await world.drive(made=work(seed=7))
+    shutil.rmtree(world.run)
+    with pytest.raises(ConfigError, match="seed was 0 and is 7"):
+        await world.drive(made=work(seed=7), resume=False)
+    assert not (world.run / "journal.sqlite").exists()
+
+
+async def test_a_task_given_twice_is_named(world: World) -> None:
+    with pytest.raises(DataError, match="task t00001 is given twice"):
+        await world.drive(given=[*tasks(COUNT), tasks(2)[1]])
+
+
+class Blind(LocalCrew):
+    """One node has a folder of its own at the shared path."""
+
+    async def hello(self, member: int) -> Hello:
+        found = await super().hello(member)
+        return found if member == 0 else msgspec.structs.replace(found, token=None)
+
+
+async def test_a_node_that_does_not_see_the_shared_folder_is_named(world: World) -> None:
+    with pytest.raises(ConfigError, match="node node1 does not see the shared folder"):
+        await world.drive(Blind)
+    assert not world.run.exists()
+
+
+def test_a_node_with_other_versions_is_named() -> None:
+    header = RunHeader("", 0, {}, "toy", {}, {}, {})
+    same, other = ({"python": "3.11.7", "msgspec": each} for each in ("0.22.0", "0.19.0"))
+    hellos = [Hello("a", same, "", header), Hello("b", other, "", header)]
+    with pytest.raises(ConfigError, match=r"node b has msgspec 0\.19\.0, the driver 0\.22\.0"):
+        refuse_differences(same, hellos)
+
+
+async def test_a_driver_that_was_taken_over_stops(world: World) -> None:
+    generation, token = Driver.enlist(world.shared)
+    Driver.enlist(world.shared)
+    crew = LocalCrew(world.shared.url, generation, 1)
+    driver = Driver(crew, world.shared, world.run, block_tasks=1)
+    endless = (Task(f"t{number}", "solve it") for number in range(10**9))
+    with pytest.raises(ConfigError, match="another driver has taken over"):
+        await driver.run(endless, generation, token)
+
+
+async def test_what_is_in_memory_does_not_grow_with_the_tasks(world: World) -> None:
+    taken, most = 0, 0
+
+    def endless() -> Iterator[Task]:
+        nonlocal taken
+        for task in tasks(40 * BLOCK):
+            taken += 1
+            yield task
+
+    generation, token = Driver.enlist(world.shared)
+
+    def note(totals: Totals) -> None:
+        nonlocal most
+        most = max(most, taken - totals.tasks)
+
+    crew = LocalCrew(world.shared.url, generation, 2)
+    driver = Driver(crew, world.shared, world.run, block_tasks=BLOCK, note=note)
+    await driver.run(endless(), generation, token)
+    # Two samplers with two blocks each, four that wait for the merge, one that is merged, one in hand.
+    assert taken == 40 * BLOCK and most <= 10 * BLOCK
+
+
+async def test_a_shard_that_was_changed_is_refused_by_its_digest(world: World) -> None:
+    await world.drive()
+    place = folder(2)
+    (name,) = [each for each in world.shared.names(place) if each.endswith(".sqlite")]
+    image = world.path / "shared" / place / name
+    image.write_bytes(image.read_bytes()[:-100] + b"\x00" * 100)
+    shutil.rmtree(world.run)
+    with pytest.raises(JournalError, match=f"{name} is missing or damaged"):
+        await world.drive(resume=False)
