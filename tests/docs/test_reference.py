@@ -14,6 +14,7 @@ from tests.conftest import REPOSITORY
 DOCS = REPOSITORY / "docs"
 DIRECTIVE = re.compile(r"^::: rro_sdk\.(\w+)$", re.MULTILINE)
 
+
 def test_every_public_name_has_its_place_in_the_reference() -> None:
     pages = [page.read_text(encoding="utf-8") for page in (DOCS / "reference").glob("*.md")]
     found = Counter(name for page in pages for name in DIRECTIVE.findall(page))
