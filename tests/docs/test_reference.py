@@ -44,6 +44,15 @@ def test_the_navigation_has_every_page_and_no_other() -> None:
     assert sorted(pages(tree["nav"])) == sorted(there)
 
 
+def test_every_link_to_a_file_leads_to_one() -> None:
+    """Also in README.md, which the site does not have. Headings are looked at where the site is built."""
+    for page in (REPOSITORY / "README.md", *DOCS.rglob("*.md")):
+        prose = re.sub(r"```.*?```|`[^`\n]*`", "", page.read_text(encoding="utf-8"), flags=re.DOTALL)
+        targets = re.findall(r"\]\(([^)#\s]+)", prose)
+        files = [target for target in targets if "://" not in target]
+        assert [target for target in files if not (page.parent / target).exists()] == [], page
+
+
 def test_every_page_begins_with_its_title_and_a_sentence() -> None:
     for page in DOCS.rglob("*.md"):
         lines = [line for line in page.read_text(encoding="utf-8").splitlines() if line.strip()]
