@@ -11,6 +11,8 @@ The tree (each class is also the standard type that a caller would expect)::
     |   +-- Divergence                        a replay came to another state than the one recorded
     +-- JournalError (RuntimeError)         a run's journal cannot be read or written
     +-- TrainingError (RuntimeError)        a trainer stopped before it had a checkpoint
+    +-- MetricsError (RuntimeError)         a place that metrics go to does not take them
+    +-- HubError (ConnectionError)          a hub of datasets and models refuses, or cannot be reached
     +-- ServerError (ConnectionError)       something about an inference server
         +-- ServerStartError                it never became ready
         +-- ServerUnreachable               nothing answers at its address
@@ -35,7 +37,9 @@ __all__ = [
     "DataError",
     "Divergence",
     "EnvironmentFault",
+    "HubError",
     "JournalError",
+    "MetricsError",
     "RROError",
     "ReloadError",
     "RunExistsError",
@@ -90,6 +94,14 @@ class JournalError(RROError, RuntimeError):
 
 class TrainingError(RROError, RuntimeError):
     """A trainer stopped before it had a checkpoint."""
+
+
+class MetricsError(RROError, RuntimeError):
+    """A place that metrics go to does not take them; a run goes on without it."""
+
+
+class HubError(RROError, ConnectionError):
+    """A hub of datasets and models refuses what is pushed, or cannot be reached."""
 
 
 class ServerError(RROError, ConnectionError):

@@ -18,7 +18,7 @@ from importlib import metadata
 from itertools import chain
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, TypedDict
+from typing import TYPE_CHECKING, Any, Self, TypedDict
 
 from rro_sdk._concurrency import event_within
 from rro_sdk.envs.base import Environment
@@ -41,6 +41,8 @@ from rro_sdk.live.status import Ended, ended_by
 from rro_sdk.methods.base import Method
 from rro_sdk.methods.rising import RisingReward
 from rro_sdk.methods.tree import TreeMethod, is_tree_method
+from rro_sdk.metrics.base import Metrics
+from rro_sdk.metrics.sampling import SamplingMetrics
 from rro_sdk.pairs import pair_of
 from rro_sdk.policy import Policy, ReActPolicy, Sampling
 from rro_sdk.report.summary import RunStats, RunSummary
@@ -49,6 +51,9 @@ from rro_sdk.run import Kept, Run
 from rro_sdk.search import TaskSearch
 from rro_sdk.spending import RiseRate, Spending
 from rro_sdk.types import Event, FaultOf, PreferencePair, StepRecord, Task, TaskFailed, Usage
+
+if TYPE_CHECKING:
+    from opentelemetry.trace import Tracer
 
 ADMIT_S = 0.25
 """How soon a raised limit of the servers lets more tasks in; limits move once a second."""
@@ -104,6 +109,9 @@ class Sampler:
         failures: what is done about failures that outlive their retries.
         spending: how rollouts are saved; by default every one of them is drawn.
         command: how to make this sampler again, kept in the run's header for `rro resume`.
+        metrics: sinks that are told the run's numbers every few seconds and when it is left; the caller
+            closes them.
+        tracer: of OpenTelemetry; the run as spans, without prompts and replies.
 
     Attributes:
         stats: running totals; a resumed run's include what it had recorded.
@@ -128,6 +136,8 @@ class Sampler:
         spending: Spending | None = None,
         resume: bool = False,
         command: dict[str, Any] | None = None,
+        metrics: Sequence[Metrics] = (),
+        tracer: Tracer | None = None,
     ) -> None:
         if bool(servers) == (policy is not None):
             raise ConfigError("give a sampler either servers or a policy of your own")
@@ -150,6 +160,12 @@ class Sampler:
                 f"method {self.method.name} searches a tree, which draws nothing that it does not use;"
                 " leave early decision, reuse and speculation out"
             )
+        self._metrics = SamplingMetrics(self.stats, metrics, more=self._load)
+        self._tracing = None
+        if tracer is not None:
+            from rro_sdk.tracing import Tracing  # an extra
+
+            self._tracing = Tracing(tracer, by_step=not is_tree_method(self.method))
         self._policy = policy
         self._tasks_in_flight = tasks_in_flight
         self._command = command
@@ -204,6 +220,7 @@ class Sampler:
             if self._stop is not None:  # the caller may have left `events` without closing it
                 await self._stop()
             await self._stack.aclose()  # requests that were given up say what they cost
+            self._metrics.tell()
         finally:
             ended: Ended = "failed"
             try:
@@ -249,7 +266,8 @@ class Sampler:
             self._publisher = Publisher(self.run_dir, self._doing)
             self._publisher.start()
         run_of, recorder = self._run, self._run.recorder if self._run is not None else None
-        actor = Actor(self.env, self._policy, recorder, score_faults=self.failures.score_faults)
+        make_actor = Actor if self._tracing is None else self._tracing.actor
+        actor = make_actor(self.env, self._policy, recorder, score_faults=self.failures.score_faults)
         pending = self._wanted(chain([first], given))
         rises = RiseRate()
 
@@ -273,7 +291,10 @@ class Sampler:
                     rises=rises,
                 )
             try:
-                async with aclosing(explorer.events()) as events:
+                found = explorer.events()
+                if self._tracing is not None:
+                    found = self._tracing.task(task, found)
+                async with aclosing(found) as events:
                     async for event in events:
                         await queue.put(event)
             except (JournalError, Divergence, ConfigError):
@@ -337,6 +358,7 @@ class Sampler:
                     await self._run.committed()
                 for event in events:
                     self.stats.add(event)
+                    self._metrics.update()
                     yield event
                     aside += isinstance(event, TaskFailed)
                     if most is not None and aside > most and failures:
@@ -363,6 +385,11 @@ class Sampler:
             weight_version=self.fleet.weight_version if self.fleet is not None else "",
             servers=servers,
         )
+
+    def _load(self) -> dict[str, float]:
+        if self.fleet is None:
+            return {}
+        return {"requests_in_flight": self.fleet.in_flight, "servers_out": len(self.fleet.out)}
 
     def _observe(self, event: FleetEvent) -> None:
         self.stats.add(event)
