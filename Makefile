@@ -6,6 +6,7 @@ OPENAI_2 := .venv-openai-2.8
 TEXTWORLD := .venv-textworld
 VERIFIERS := .venv-verifiers
 GATEWAYS_VENV := .venv-gateways
+DOCS_VENV := .venv-docs
 PIP_FLAGS := --quiet --disable-pip-version-check
 PYTEST := $(VENV)/bin/pytest --cov --cov-report= --cov-fail-under=0
 REAL := tests/integration tests/trainers tests/iterate tests/export
@@ -13,7 +14,7 @@ REAL := tests/integration tests/trainers tests/iterate tests/export
 # The environments are independent of each other: two at a time.
 MAKEFLAGS += --jobs=2
 
-.PHONY: help setup quickstart test test-rest test-real chaos check clean
+.PHONY: help setup quickstart test test-rest test-real chaos check docs clean
 
 help:
 	@echo "make quickstart   run RRO end to end on this machine: real server, real databases, real training"
@@ -21,6 +22,7 @@ help:
 	@echo "make chaos        kill runs at every instant and compare what is left (20 minutes)"
 	@echo "make setup        the virtual environments alone"
 	@echo "make check        lint and types alone"
+	@echo "make docs         the documentation as a site, in site/; links that lead nowhere fail"
 
 setup: $(VENV)/.ready $(SGLANG_VENV)/.ready $(GATEWAYS_VENV)/.ready
 
@@ -78,7 +80,7 @@ check: $(VENV)/.ready
 	$(VENV)/bin/mypy
 
 # Two at a time, like all else here: what takes real servers and real training beside what does not.
-test: test-real test-rest
+test: test-real test-rest docs
 	$(VENV)/bin/coverage combine --quiet .coverage.real .coverage.rest
 	$(VENV)/bin/coverage report
 
@@ -89,9 +91,20 @@ test-real: setup
 	@COVERAGE_FILE=.coverage.real $(PYTEST) $(REAL) > .test-real.log 2>&1; \
 	  code=$$?; cat .test-real.log; exit $$code
 
+# The documentation's generator: small, and of no use to anything else.
+$(DOCS_VENV)/.ready: requirements/docs.txt
+	$(PYTHON) -m venv $(DOCS_VENV)
+	$(DOCS_VENV)/bin/pip install $(PIP_FLAGS) --no-deps -r requirements/docs.txt
+	@touch $@
+
+docs: $(DOCS_VENV)/.ready
+	rm -rf site
+	$(DOCS_VENV)/bin/zensical build --strict
+	$(DOCS_VENV)/bin/python tests/docs/check_site.py site
+
 chaos: $(VENV)/.ready
 	$(VENV)/bin/python -m tests.chaos
 	RRO_CHAOS=full $(VENV)/bin/pytest -q -s tests/chaos tests/methods/test_race.py tests/iterate/test_kills.py
 
 clean:
-	rm -rf $(VENV) $(SGLANG_VENV) $(GATEWAYS_VENV) $(OPENAI_2) $(TEXTWORLD) $(VERIFIERS) .mypy_cache .ruff_cache .pytest_cache .coverage* .test-real.log
+	rm -rf $(VENV) $(SGLANG_VENV) $(GATEWAYS_VENV) $(DOCS_VENV) $(OPENAI_2) $(TEXTWORLD) $(VERIFIERS) site .cache .mypy_cache .ruff_cache .pytest_cache .coverage* .test-real.log
