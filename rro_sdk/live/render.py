@@ -18,6 +18,9 @@ NARROWEST = 40
 """Columns below which lines are cut; from 72 on nothing is left out."""
 
 LABEL = 12
+
+GAP = "   "
+"""Between figures of a line: a comma would meet those within numbers."""
 SAID: Mapping[Phase, str] = {
     "sampling": "sampling",
     "finished": "ended",
@@ -142,23 +145,28 @@ def _tasks(view: View, width: int, glyphs: Glyphs) -> list[Text]:
 
 
 def _steps(view: View, width: int) -> list[Text]:
-    outcomes = [f"{count:,} {name}" for name, count in sorted(view.steps_by_outcome.items())]
     per = f"{number(view.candidates_per_step)} a step"
     null = f"null {number(view.candidates_per_step_null)} (if none were better)"
     if view.null_steps and view.null_steps < view.steps:
         null = f"{null[:-1]}; of {view.null_steps:,} steps)"
-    reasons = [f"{count:,} {name.replace('_', ' ')}" for name, count in sorted(view.no_pair.items())]
+    reasons = _counts(view.no_pair)
     pairs = [f"{view.pairs:,}", f"{number(view.pairs_per_1000_rollouts, 0)} per 1,000 rollouts"]
     rollouts = [f"{view.rollouts:,}", f"mean outcome {number(view.mean_outcome)}"]
     if view.retries:
         rollouts.append(f"{view.retries:,} requests tried again")
     return [
         *_wrapped("candidates", [per, null], width, strong=1),
-        *_wrapped("steps", [f"{view.steps:,}", *outcomes], width, strong=1),
+        *_wrapped("steps", [f"{view.steps:,}", *_counts(view.steps_by_outcome)], width, strong=1),
         *_wrapped("pairs", pairs, width, strong=1),
         *(_wrapped("no pair", reasons, width) if reasons else []),
         *_wrapped("rollouts", rollouts, width, strong=1),
     ]
+
+
+def _counts(counts: Mapping[str, int]) -> list[str]:
+    """The commonest first."""
+    ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+    return [f"{count:,} {name.replace('_', ' ')}" for name, count in ordered]
 
 
 def _cost(view: View, width: int) -> list[Text]:
@@ -182,16 +190,14 @@ def _cost(view: View, width: int) -> list[Text]:
 
 
 def _wrapped(label: str, words: Sequence[str], width: int, *, strong: int = 0) -> list[Text]:
-    """Words after a label, with commas, on as many lines as they need; the first `strong` ones stand out."""
+    """Words after a label, on as many lines as they need; the first `strong` ones stand out."""
     lines, now = [], Text()
     for at, word in enumerate(words):
-        more = word + ("," if at < len(words) - 1 else "")
-        if now.plain and len(now.plain) + 1 + len(more) > width - LABEL:
+        if now.plain and len(now.plain) + len(GAP) + len(word) > width - LABEL:
             lines.append(now)
             now = Text()
-        now.append(" " if now.plain else "")
+        now.append(GAP if now.plain else "")
         now.append(word, style="bold" if at < strong else "")
-        now.append(more[len(word) :])
     lines.append(now)
     return [_labelled(label if at == 0 else "", each) for at, each in enumerate(lines)]
 

@@ -26,22 +26,24 @@ def server_table(
     *,
     sampling: bool,
 ) -> list[Text]:
-    """The table's lines: its head, servers that are out, the others, and their sum.
+    """The table's lines: its head, the servers, why some are out, and their sum.
 
     Args:
         servers: at least one.
         version: the weights of those in use; a server that has others stands out.
         width: columns.
-        room: most lines, from 4 on; servers that do not fit are in the sum alone.
+        room: most lines, from 4 on. Where servers do not fit, those that are out come first and the last
+            ones are in the sum alone.
         glyphs: what to draw bars with.
         sampling: whether they are in use; else what they do now is not known.
     """
     table = _Table(version, width, glyphs, [_host(server.url) for server in servers], sampling=sampling)
     out = [server for server in servers if server.why is not None]
-    order = [*out, *(server for server in servers if server.why is None)]
     rows = max(1, (MOST_ROWS if room is None else room) - 1 - (len(servers) > 1))
     reasons = out[: min(len(out), rows // 3)]
-    shown = order[: max(1, rows - len(reasons))]
+    shown = list(servers)
+    if len(shown) > rows - len(reasons):
+        shown = [*out, *(server for server in servers if server.why is None)][: max(1, rows - len(reasons))]
     lines = [table.head(), *map(table.row, shown), *map(table.reason, reasons)]
     if len(servers) > 1:
         lines.append(table.total(servers, hidden=len(servers) - len(shown)))
