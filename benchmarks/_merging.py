@@ -1,0 +1,79 @@
+"""How fast blocks are merged into a run, and how large what they leave is."""
+
+from __future__ import annotations
+
+import random
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks.journal import HEADER, task_rows
+from rro_sdk.cluster.blocks import Done, epoch_name
+from rro_sdk.cluster.merge import Merger
+from rro_sdk.cluster.shared import SharedFolder
+from rro_sdk.journal import JOURNAL_NAME, Journal
+from rro_sdk.journal.rows import Row
+
+
+@dataclass(frozen=True)
+class Merged:
+    """What merging came to; the note that a block is in is among its rows' transaction.
+
+    Attributes:
+        rows, replies, pairs: merged.
+        seconds: that it took.
+        size: bytes of the run's journal after it.
+    """
+
+    rows: int
+    replies: int
+    pairs: int
+    seconds: float
+    size: int
+
+
+def paper_block(first: int, tasks: int) -> list[list[Row]]:
+    """Rows of tasks as the paper's: five rollouts of four turns, three steps, one or two candidates each."""
+    rng = random.Random(first)
+    return [task_rows(number, rng) for number in range(first, first + tasks)]
+
+
+def merge_blocks(blocks: int, tasks: int, rows_of: Callable[[int, int], list[list[Row]]]) -> Merged:
+    """Merge so many blocks of so many tasks; their images are made before the clock runs."""
+    with tempfile.TemporaryDirectory() as folder:
+        run = Path(folder) / "run"
+        journal = Journal.create(run, HEADER)
+        images, rows, replies, pairs = [], 0, 0, 0
+        for number in range(blocks):
+            path = Path(folder) / f"block{number}"
+            image = Journal.create(path, HEADER)
+            content = [row for task in rows_of(number * tasks, tasks) for row in task]
+            image.write(content)
+            image.close()
+            images.append(path / JOURNAL_NAME)
+            rows += len(content)
+            replies += sum("INTO turn" in statement for statement, _ in content)
+            pairs += sum(b'"pair":{' in values[4] for statement, values in content if "event" in statement)
+        merger = Merger(run)
+        began = time.perf_counter()
+        for number, path in enumerate(images):
+            done = Done(number, epoch_name(1, number), "", "", 0, tasks, tasks, 0, 0, 0, 0)
+            assert merger.merge(done, path)
+        seconds = time.perf_counter() - began
+        merger.close()
+        journal.close()
+        return Merged(rows, replies, pairs, seconds, (run / JOURNAL_NAME).stat().st_size)
+
+
+def commit_s(size: int, count: int) -> float:
+    """Seconds of one commit of so many bytes to a shared folder that is a path on this machine's disk."""
+    with tempfile.TemporaryDirectory() as folder:
+        shared = SharedFolder(folder)
+        shared.put("block/0.open", b"{}")
+        log = shared.writer("block/0.log")
+        began = time.perf_counter()
+        for _ in range(count):
+            log.append(b"x" * size)
+        return (time.perf_counter() - began) / count
