@@ -75,7 +75,9 @@ def of_packages(
         """Names that lack, and packages whose version is another, of one extra beyond the base."""
         lack, other = [], []
         for each in asked:
-            if each.marker is not None and not each.marker.evaluate({"extra": extra}):
+            base = each.marker is None or each.marker.evaluate({"extra": ""})
+            asked_for = not extra if base else each.marker.evaluate({"extra": extra})
+            if not asked_for:
                 continue
             version = installed.get(canonicalize_name(each.name))
             if version is None:

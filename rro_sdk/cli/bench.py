@@ -19,7 +19,7 @@ def command() -> None:
     """Experiments: every method from one start, on the same tasks, over seeds."""
 
 
-@command.command("table1")
+@command.command("table1", short_help="Table 1: reward, samples and cost of every method")
 @env_name_option
 @click.option("--env-option", "-e", multiple=True, metavar="KEY=VALUE", help="Setting of the environment.")
 @click.option(

