@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
 import click
 
@@ -60,14 +59,14 @@ class _Program(LazyGroup):
 )
 @click.option(
     "--config",
-    type=click.Path(path_type=Path),
+    type=click.Path(),  # pathlib would be a tenth of what --help takes
     envvar="RRO_CONFIG",
     metavar="FILE",
     help="Settings of commands, in TOML; also RRO_CONFIG. [default: rro.toml, where it is]",
 )
 @click.version_option(package_name="rro-sdk", prog_name="rro")
 @click.pass_context
-def rro(ctx: click.Context, config: Path | None) -> None:
+def rro(ctx: click.Context, config: str | None) -> None:
     """Reward Rising Optimization: preference pairs for LLM agents, step by step.
 
     Options come from the settings file, then from environment variables (RRO_SAMPLE_MAX_TOKENS), then from

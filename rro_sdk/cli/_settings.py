@@ -36,14 +36,14 @@ _SECRET = ("key", "password", "secret", "token")
 """Last word of the name of an option that holds a secret; `max-tokens` does not end so."""
 
 
-def file_of(given: Path | None) -> Path | None:
+def file_of(given: str | None) -> Path | None:
     """The settings file: the one that was named, else `rro.toml` in the working directory, if it is there."""
     if given is not None:
-        return given
+        return Path(given)
     return Path(NAME) if Path(NAME).is_file() else None
 
 
-def use(ctx: click.Context, given: Path | None, *, lenient: bool = False) -> None:
+def use(ctx: click.Context, given: str | None, *, lenient: bool = False) -> None:
     """Make the settings file, where there is one, the defaults of every command below a context.
 
     Args:

@@ -76,7 +76,8 @@ async def _replay(journal: Journal, record: StepRecord) -> _Replay:
     async with environment(made["env"], options) as env:
         episode, turns = await replay(env, found[0], journal, record)
         try:
-            again = [_Turn(turn.action.command or turn.action.error or "", turn.observation.text) for turn in turns]
+            said = [turn.action.command or turn.action.error or "" for turn in turns]
+            again = [_Turn(command, turn.observation.text) for command, turn in zip(said, turns, strict=True)]
             return _Replay(episode.opening, again)
         finally:
             await episode.close()
