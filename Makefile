@@ -6,6 +6,8 @@ OPENAI_2 := .venv-openai-2.8
 TEXTWORLD := .venv-textworld
 VERIFIERS := .venv-verifiers
 GATEWAYS_VENV := .venv-gateways
+BROWSER := .browser
+AXE := axe-core@4.14.1
 DOCS_VENV := .venv-docs
 PIP_FLAGS := --quiet --disable-pip-version-check
 PYTEST := $(VENV)/bin/pytest --cov --cov-report= --cov-fail-under=0
@@ -14,7 +16,7 @@ REAL := tests/integration tests/trainers tests/iterate tests/export
 # The environments are independent of each other: two at a time.
 MAKEFLAGS += --jobs=2
 
-.PHONY: help setup quickstart test test-rest test-real chaos check docs clean
+.PHONY: help setup browser quickstart test test-rest test-real chaos check docs clean
 
 help:
 	@echo "make quickstart   run RRO end to end on this machine: real server, real databases, real training"
@@ -71,6 +73,21 @@ $(VERIFIERS)/.ready: requirements/verifiers.txt $(VENV)/.ready
 	$(VENV)/bin/pip install $(PIP_FLAGS) --no-deps --target $(VERIFIERS) -r requirements/verifiers.txt
 	@touch $@
 
+# What the run page is tested in. Where it cannot be installed its tests are skipped, and fail in CI.
+browser: $(BROWSER)/.ready
+$(BROWSER)/.ready:
+	@mkdir -p $(BROWSER)
+	@if ! command -v chromium >/dev/null 2>&1 && command -v apt-get >/dev/null 2>&1 && [ "$$(id -u)" = 0 ]; then \
+	  apt-get -qq update && DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends chromium \
+	    >$(BROWSER)/apt.log 2>&1; \
+	fi; true
+	@if ! command -v npm >/dev/null 2>&1; then \
+	  echo "no npm: axe-core is not fetched and the page's accessibility is not tested"; \
+	else \
+	  cd $(BROWSER) && npm pack --silent $(AXE) && tar -xzf axe-core-*.tgz package/axe.min.js && rm axe-core-*.tgz; \
+	fi; true
+	@if command -v chromium >/dev/null 2>&1 && [ -f $(BROWSER)/package/axe.min.js ]; then touch $@; fi
+
 quickstart: $(VENV)/.ready $(SGLANG_VENV)/.ready
 	$(VENV)/bin/rro quickstart --force
 
@@ -84,7 +101,7 @@ test: test-real test-rest docs
 	$(VENV)/bin/coverage combine --quiet .coverage.real .coverage.rest
 	$(VENV)/bin/coverage report
 
-test-rest: setup check $(OPENAI_2)/.ready $(TEXTWORLD)/.ready $(VERIFIERS)/.ready
+test-rest: setup check $(OPENAI_2)/.ready $(TEXTWORLD)/.ready $(VERIFIERS)/.ready $(BROWSER)/.ready
 	COVERAGE_FILE=.coverage.rest $(PYTEST) $(REAL:%=--ignore=%)
 
 test-real: setup
@@ -107,4 +124,4 @@ chaos: $(VENV)/.ready
 	RRO_CHAOS=full $(VENV)/bin/pytest -q -s tests/chaos tests/methods/test_race.py tests/iterate/test_kills.py
 
 clean:
-	rm -rf $(VENV) $(SGLANG_VENV) $(GATEWAYS_VENV) $(DOCS_VENV) $(OPENAI_2) $(TEXTWORLD) $(VERIFIERS) site .cache .mypy_cache .ruff_cache .pytest_cache .coverage* .test-real.log
+	rm -rf $(VENV) $(SGLANG_VENV) $(GATEWAYS_VENV) $(DOCS_VENV) $(OPENAI_2) $(TEXTWORLD) $(VERIFIERS) $(BROWSER) site .cache .mypy_cache .ruff_cache .pytest_cache .coverage* .test-real.log
