@@ -112,10 +112,10 @@ class FigureSums:
         sums.rise_squared += (after - before) ** 2
         sums.candidates += len(facts.candidates)
         seen = outcomes_of(facts.baseline.outcomes)
-        total, count, binary = seen.total, seen.count, seen.binary
+        total, count, binary = seen.total, seen.number, seen.binary
         for each in facts.candidates:
             seen = outcomes_of(each.estimate.outcomes)
-            total, count, binary = total + seen.total, count + seen.count, binary and seen.binary
+            total, count, binary = total + seen.total, count + seen.number, binary and seen.binary
         if binary:  # a null depends on the share alone
             sums.shares[int(total), count] = sums.shares.get((int(total), count), 0) + 1
         else:

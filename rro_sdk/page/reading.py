@@ -39,7 +39,7 @@ class Outcomes(NamedTuple):
 
     mean: float
     total: float
-    count: int
+    number: int
     binary: bool
 
 

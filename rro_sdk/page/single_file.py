@@ -1,8 +1,8 @@
 """The run page as one file that opens without a server or a network.
 
-It holds the summary, the whole table of tasks, and the trajectories of up to so many tasks, spread evenly over
-the run, with every reply of their rollouts. All of it is gzip in base64, unpacked by the browser when it is
-looked at: no text of a model or an environment is part of the markup.
+It holds the summary, the whole table of tasks, and the trajectories of up to so many tasks, spread evenly
+over the run, with every reply of their rollouts. All of it is gzip in base64, unpacked by the browser when it
+is looked at: no text of a model or an environment is part of the markup.
 """
 
 from __future__ import annotations

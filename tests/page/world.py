@@ -1,8 +1,8 @@
 """A small world for the page's tests and pictures: questions about a lending library, answered in SQL.
 
 The environment is a real SQLite database; the policy is a fake server's, which draws one of a few plausible
-queries by seed and does better once it has looked at the table. Outcomes are the overlap of the submitted rows
-with the right ones, so rewards come in all sizes.
+queries by seed and does better once it has looked at the table. Outcomes are the overlap of the submitted
+rows with the right ones, so rewards come in all sizes.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from rro_sdk.envs.base import Environment, Episode
 from rro_sdk.envs.registry import Suite
 from rro_sdk.types import Observation, Task
 
-TITLES = ("The Tin Lantern", "Salt Roads", "A Cartographer's Year", "Low Tide", "Winter Bees", "The Glass Orchard")
+TITLES = ("The Tin Lantern", "Salt Roads", "A Cartographer's Year", "Low Tide", "Winter Bees", "Orchards")
 BRANCHES = ("Harbour", "Northgate", "Old Mill", "Riverside")
 WORDS = ("check", "look at", "start from", "go by", "narrow down")
 
@@ -93,8 +93,8 @@ class Library(Environment):
     name = "library"
     max_steps = 5
     instructions = (
-        "You answer questions about a lending library's loans with SQL. The table is loans(member, title, branch,"
-        " days, returned). Write one query a turn. When its rows are the answer, say: submit."
+        "You answer questions about a lending library's loans with SQL. The table is loans(member, title,"
+        " branch, days, returned). Write one query a turn. When its rows are the answer, say: submit."
     )
 
     def __init__(self) -> None:

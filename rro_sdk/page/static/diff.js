@@ -23,7 +23,14 @@ export function diff(before, after) {
     ...between(a.slice(start, a.length - end), b.slice(start, b.length - end)),
     ...a.slice(a.length - end).map((word) => ["same", word]),
   ];
-  return { left: joined(edits, "new"), right: joined(edits, "gone") };
+  const whole = edits.flatMap((edit, at) => (isGap(edits, at) ? [["gone", edit[1]], ["new", edit[1]]] : [edit]));
+  return { left: joined(whole, "new"), right: joined(whole, "gone") };
+}
+
+// A space between two changes is read as part of them.
+function isGap(edits, at) {
+  const [kind, word] = edits[at];
+  return kind === "same" && !word.trim() && [at - 1, at + 1].every((next) => edits[next] && edits[next][0] !== "same");
 }
 
 function joined(edits, without) {

@@ -1,6 +1,7 @@
 // Which view the address asks for, keys that work everywhere, light and dark.
 
 import { el, fill } from "./dom.js";
+import { glyph, strip } from "./marks.js";
 import { openSource } from "./source.js";
 import { showSummary } from "./summary.js";
 import { showTask, taskKeys } from "./trajectory.js";
@@ -22,6 +23,13 @@ const KEYS = [
   ["t", "light, dark or as the system"],
   ["Esc", "close what is open; else back to the tasks"],
   ["?", "these keys"],
+];
+
+const SIGNS = [
+  [() => strip([{ outcome: 1 }, { outcome: 0.5 }, { outcome: 0 }]), "a rollout's outcome: 1, a half, 0"],
+  [() => strip([{ outcome: 0, truncated: true }]), "cut at the step limit, or broken"],
+  [() => strip([], 2), "not run: the decision was certain"],
+  [() => [glyph(["chosen"]), glyph(["rejected"]), glyph([])], "chosen, rejected, neither"],
 ];
 
 let context = null;
@@ -135,6 +143,8 @@ async function begin() {
     dialog,
     el("h2", { id: "keys-title" }, "Keys"),
     el("dl", {}, KEYS.map(([key, does]) => el("div", {}, el("dt", {}, key.split("  ").map((each) => el("kbd", {}, each))), el("dd", {}, does)))),
+    el("h2", {}, "Signs"),
+    el("dl", { class: "signs" }, SIGNS.map(([signs, means]) => el("div", {}, el("dt", {}, signs()), el("dd", {}, means)))),
     el("form", { method: "dialog" }, el("button", { type: "submit" }, "Close")),
   );
   document.getElementById("theme").addEventListener("click", nextTheme);

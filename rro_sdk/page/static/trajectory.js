@@ -46,7 +46,7 @@ function top({ id, found, runs, source }) {
   return el(
     "header",
     { class: "task-head" },
-    el("p", { class: "crumbs" }, el("a", { href: "#/tasks" }, "Tasks"), " / "),
+    el("p", { class: "crumbs" }, el("a", { href: "#/tasks" }, "← Tasks")),
     el("h1", {}, id),
     runs.length === 1 && el("p", { class: "soft" }, standing(one)),
     el("nav", { class: "pager", "aria-label": source.complete ? "Other tasks" : "Other tasks of this file" }, go(found.before, "← Previous", "previous-task"), go(found.after, "Next →", "next-task")),

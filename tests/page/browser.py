@@ -1,0 +1,75 @@
+"""What the tests in a browser need: Chromium, axe-core, and a page that reports what should not happen."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.conftest import REPOSITORY
+
+AXE = REPOSITORY / ".browser" / "package" / "axe.min.js"
+
+NAMES = ("chromium", "chromium-browser", "google-chrome")
+
+DEADLINE_MS = 30_000
+"""For anything to appear. The page takes a few milliseconds; a busy machine may need more."""
+
+
+def missing(what: str) -> Any:
+    """Skip, but not in CI: there the Makefile has installed it."""
+    reason = f"{what} is missing; `make browser` installs it"
+    if os.environ.get("CI") == "true":
+        pytest.fail(reason)
+    pytest.skip(reason)
+
+
+def chromium() -> str:
+    """Path of the system's Chromium."""
+    return next(filter(None, map(shutil.which, NAMES)), None) or missing("Chromium")
+
+
+def axe() -> Path:
+    """axe-core, unpacked by the Makefile."""
+    return AXE if AXE.is_file() else missing("axe-core")
+
+
+class Watched:
+    """A page, with all that it asked for and complained of.
+
+    Attributes:
+        page: playwright's.
+        asked: every URL that was requested.
+        complaints: console errors, uncaught errors, dialogs.
+    """
+
+    def __init__(self, page: Any) -> None:
+        self.page = page
+        self.asked: list[str] = []
+        self.complaints: list[str] = []
+        page.set_default_timeout(DEADLINE_MS)
+        page.on("request", lambda request: self.asked.append(request.url))
+        page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        page.on("console", self._heard)
+        page.on("dialog", self._dialog)
+
+    async def go(self, url: str, ready: str = "main:not([aria-busy]) h1") -> None:
+        """Open an address and wait until its view is there."""
+        await self.page.goto(url)
+        await self.page.wait_for_selector(ready)
+
+    async def view(self, route: str, ready: str) -> None:
+        """Go to a view of the page that is open."""
+        await self.page.evaluate("route => { location.hash = route }", route)
+        await self.page.wait_for_selector(ready)
+
+    def _heard(self, message: Any) -> None:
+        if message.type == "error":
+            self.complaints.append(message.text)
+
+    async def _dialog(self, dialog: Any) -> None:
+        self.complaints.append(f"dialog: {dialog.message}")
+        await dialog.dismiss()

@@ -1,0 +1,173 @@
+"""The table of tasks and the plots, on journals that are written row by row."""
+
+from __future__ import annotations
+
+import random
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from rro_sdk.errors import ConfigError, JournalError
+from rro_sdk.journal import Journal, RunHeader
+from rro_sdk.journal.rows import event_row
+from rro_sdk.page.figures import FigureSums, null_of
+from rro_sdk.page.index import RunIndex, TaskQuery, TaskTable
+from rro_sdk.page.reading import Sibling, StepFacts, Worth, facts_after
+from rro_sdk.page.source import Runs
+from rro_sdk.report.text import summary_of
+from rro_sdk.types import Event, Message, StepRecord, TaskEnd, TaskFailed
+from tests.page.test_verdict import candidate, record
+
+METHOD = {"rollouts": 5, "max_candidates": 5, "min_candidates": 1, "reestimate_duplicates": False}
+HEADER = RunHeader("2026-01-01T00:00:00+00:00", 0, METHOD, "toy", {}, {}, {})
+
+
+def events(count: int, seed: int = 0) -> Iterator[Event]:
+    """Tasks of one to three steps; every seventh is set aside, every eleventh never ends."""
+    rng = random.Random(seed)
+    for number in range(count):
+        task = f"task-{number}"
+        opening = (Message("user", f"Find the {'red' if number % 2 else 'blue'} one, 100% of {number}_"),)
+        for step in range(1, rng.randrange(2, 5)):
+            drawn = [
+                candidate(at, *(float(rng.random() < 0.4) for _ in range(5)))
+                for at in range(rng.randrange(1, 4))
+            ]
+            yield _of(record(*drawn, outcome="risen", no_pair="single_candidate"), task, step, opening)
+        if number % 7 == 0:
+            yield TaskFailed(task, "the world broke")
+        elif number % 11:
+            yield TaskEnd(task, 1, rng.choice((0.0, 0.5, 1.0)), truncated=False)
+
+
+def _of(step: StepRecord, task: str, number: int, prefix: tuple[Message, ...]) -> StepRecord:
+    return msgspec.structs.replace(step, task_id=task, step=number, prefix=prefix)
+
+
+def journal_of(folder: Path, found: Iterator[Event], header: RunHeader = HEADER) -> Path:
+    with Journal.create(folder, header) as journal:
+        journal.write([event_row(event) for event in found])
+    return folder
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    return journal_of(tmp_path / "run", events(120))
+
+
+def ids(runs: Runs, **query: Any) -> list[str]:
+    return [row.id for line in runs.tasks(TaskQuery(limit=500, **query)).rows for row in line[:1] if row]
+
+
+def test_filters_search_and_pages_agree_with_the_rows_themselves(run: Path) -> None:
+    with Runs([run]) as runs:
+        rows = [line[0] for line in runs.tasks(TaskQuery(limit=500)).rows]
+        assert [row.position for row in rows if row] == list(range(120))
+        assert ids(runs, state="set aside") == [f"task-{at}" for at in range(0, 120, 7)]
+        assert ids(runs, state="open") == [f"task-{at}" for at in range(0, 120, 11) if at % 7]
+        solved = [row.id for row in rows if row and row.outcome == 1.0]
+        assert ids(runs, outcome="solved") == solved
+        assert ids(runs, q="THE RED") == [f"task-{at}" for at in range(1, 120, 2)]
+        assert ids(runs, q="of 7_") == ["task-7"]  # no wildcards
+        assert ids(runs, q="100%", outcome="solved") == solved
+        halves = [runs.tasks(TaskQuery(offset=at, limit=60, sort="steps", down=True)) for at in (0, 60)]
+        paged = [line[0] for half in halves for line in half.rows]
+        assert [row.steps for row in paged if row] == sorted((row.steps for row in rows if row), reverse=True)
+        assert len({row.id for row in paged if row}) == halves[0].total == 120
+        # What is not known comes last, whichever way.
+        for down in (False, True):
+            last = runs.tasks(TaskQuery(sort="outcome", down=down, limit=500)).rows[-1][0]
+            assert last is not None
+            assert last.outcome is None
+        for bad in (TaskQuery(sort="id; DROP TABLE task"), TaskQuery(sort="difference"), TaskQuery(limit=0)):
+            with pytest.raises(ConfigError):
+                runs.tasks(bad)
+
+
+def test_two_runs_are_joined_by_task(tmp_path: Path, run: Path) -> None:
+    other = journal_of(tmp_path / "other", events(130, seed=1))
+    with Runs([run, other]) as runs:
+        page = runs.tasks(TaskQuery(limit=500))
+        assert page.total == 130
+        assert [line[0] is None for line in page.rows] == [False] * 120 + [True] * 10
+        differing = runs.tasks(TaskQuery(limit=500, differ=True)).rows
+        assert 0 < len(differing) < 130
+        assert all((a and a.outcome) != (b and b.outcome) for a, b in differing)
+        first = runs.tasks(TaskQuery(sort="difference", down=True, limit=1)).rows[0]
+        assert first[0] and first[1] and (first[0].outcome, first[1].outcome) == (0.0, 1.0)
+        assert [view.name for view in runs.runs()] == ["run", "other"]
+
+
+def test_the_index_follows_a_run_that_is_being_written(tmp_path: Path) -> None:
+    made = list(events(12))
+    with Journal.create(tmp_path / "run", HEADER) as writer, TaskTable() as table:
+        with Journal.open(tmp_path / "run") as reader:
+            index = RunIndex(reader, table, 0)
+            for event in made:
+                writer.append(event)
+                assert index.catch_up() == 1
+            assert index.catch_up() == 0
+        grown = table.page(TaskQuery(limit=500))
+    with Runs([tmp_path / "run"]) as runs:
+        assert [line[0] for line in runs.tasks(TaskQuery(limit=500)).rows] == [line[0] for line in grown.rows]
+        assert runs.task("task-3").before == "task-2"
+        assert (runs.task("task-0").before, runs.task("task-11").after) == (None, None)
+
+
+def test_plots_add_up_to_the_reports_own_numbers(run: Path) -> None:
+    with Runs([run]) as runs, Journal.open(run) as journal:
+        found, summary = runs.complete(0), summary_of(journal)
+    steps = found.plots.at_step
+    assert sum(at.count for at in steps) == summary.steps == sum(found.plots.drawn.values())
+    drawn = sum(at.count * at.candidates for at in steps) / summary.steps
+    null = sum(at.count * (at.null or 0.0) for at in steps) / summary.steps
+    assert drawn == pytest.approx(summary.candidates_per_step)
+    assert null == pytest.approx(summary.candidates_per_step_null)
+    assert found.ready
+    assert found.summary == summary
+
+
+outcomes = st.lists(st.sampled_from([0.0, 0.25, 1.0]), min_size=1, max_size=4).map(tuple)
+
+
+@settings(deadline=None, max_examples=50)
+@given(st.lists(st.tuples(outcomes, outcomes), min_size=1, max_size=30))
+def test_sums_are_means_over_steps(steps: list[tuple[tuple[float, ...], tuple[float, ...]]]) -> None:
+    sums = FigureSums()
+    for before, after in steps:
+        own = Sibling(0, Worth(after))
+        sums.add(StepFacts("t", 1, msgspec.Raw(b"[]"), Worth(before), (own,), "risen", "single_candidate", 0))
+    (at,) = sums.plots(null_of(METHOD, None)).at_step
+    rises = [sum(after) / len(after) - sum(before) / len(before) for before, after in steps]
+    assert at.count == len(steps)
+    assert at.rise[0] == pytest.approx(sum(rises) / len(rises), abs=1e-9)
+    assert at.after - at.before == pytest.approx(at.rise[0], abs=1e-9)
+    assert (at.rise[1] is None) == (len(steps) == 1)
+    assert at.null is not None
+    assert 1.0 <= at.null <= 5.0
+
+
+def test_facts_are_the_records_without_their_texts(run: Path) -> None:
+    with Journal.open(run) as journal:
+        records = [event for event in journal.events() if isinstance(event, StepRecord)]
+        facts = [each for _, _, each in facts_after(journal, 0) if isinstance(each, StepFacts)]
+    assert len(facts) == len(records)
+    for fact, whole in zip(facts, records, strict=True):
+        assert fact.own_reward == whole.candidate(whole.advance).reward
+        assert fact.baseline.reward == whole.baseline.reward
+        assert fact.opening() == whole.prefix[-1].content
+
+
+def test_a_damaged_journal_is_named_and_a_missing_one_too(tmp_path: Path, run: Path) -> None:
+    with sqlite3.connect(run / "journal.sqlite") as connection:
+        connection.execute("UPDATE event SET body = x'7b' WHERE seq = 3")
+    with Runs([run]) as runs, pytest.raises(JournalError, match="rro check"):
+        runs.runs()
+    with pytest.raises(ConfigError, match="holds no run"):
+        Runs([tmp_path / "nothing"])
