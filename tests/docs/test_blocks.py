@@ -40,8 +40,12 @@ RUN_TOO = {
     ("export",),
     ("data", "list"),
     ("env", "check"),
+    ("config", "show"),
 }
 """Commands that need no server and end within a second. What they take is in the folder `known`."""
+
+ENDS = {("view",): "--html", ("watch",): "--once"}
+"""Commands that serve or watch, and the option with which they end by themselves."""
 
 MADE = re.compile(r'run_dir="([^"]+)"')
 ADDRESS = re.compile(r"http://(?:127\.0\.0\.1|localhost):(3\d{4})")
@@ -142,7 +146,8 @@ def test_shell(
             path = parse_rro(line)
         except click.UsageError as error:
             pytest.fail(f"{block}: `{said}`: {error.format_message()}")
-        if path in RUN_TOO and not block.not_run and not line.elided:
+        runs = path in RUN_TOO or ENDS.get(path, "") in line.words
+        if runs and not block.not_run and not line.elided:
             try:
                 main([known.pair if word == "PAIR" else word for word in line.words[1:]])
             except SystemExit as ended:
