@@ -163,7 +163,7 @@ class Sampler:
         self._metrics = SamplingMetrics(self.stats, metrics, more=self._load)
         self._tracing = None
         if tracer is not None:
-            from rro_sdk.tracing import Tracing  # an extra
+            from rro_sdk.tracing.spans import Tracing  # an extra
 
             self._tracing = Tracing(tracer, by_step=not is_tree_method(self.method))
         self._policy = policy
@@ -385,6 +385,10 @@ class Sampler:
             weight_version=self.fleet.weight_version if self.fleet is not None else "",
             servers=servers,
         )
+
+    def report_to(self, sinks: Sequence[Metrics]) -> None:
+        """Tell these sinks, too, how the run goes on; the caller closes them."""
+        self._metrics.add(sinks)
 
     def _load(self) -> dict[str, float]:
         if self.fleet is None:

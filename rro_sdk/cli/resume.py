@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from rro_sdk.cli._monitoring import log_option, trace_option, traced
 from rro_sdk.cli._options import json_option, quiet_option
 
 
@@ -22,6 +23,8 @@ from rro_sdk.cli._options import json_option, quiet_option
 @click.option("--tasks-in-flight", type=int, help="By default what fills the servers.")
 @click.option("--address", metavar="HOST:PORT", help="Of the Ray cluster, for a run of --engine ray.")
 @click.option("--samplers", type=int, help="Of a run of --engine ray.")
+@log_option
+@trace_option
 @quiet_option
 @json_option
 def command(
@@ -34,6 +37,8 @@ def command(
     tasks_in_flight: int | None,
     address: str | None,
     samplers: int | None,
+    log: tuple[str, ...],
+    trace: str | None,
     quiet: bool,
     as_json: bool,
 ) -> None:
@@ -88,6 +93,8 @@ def command(
         "command": made,
     }
     if cluster is not None:
+        if log or trace:
+            raise ConfigError("--log and --trace watch a sampler of this process; leave them out here")
         now = {"address": address or cluster["address"], "samplers": samplers or cluster["samplers"]}
         run_on_cluster(
             {**cluster, **now},
@@ -101,5 +108,6 @@ def command(
         )
         return
     env = environment(made["env"], options)
-    sampler = Sampler(env, run_dir=run_dir, resume=True, **as_begun)
-    run_to_end(env, sampler, work, run_dir, quiet=quiet, as_json=as_json)
+    with traced(trace) as tracer:
+        sampler = Sampler(env, run_dir=run_dir, resume=True, tracer=tracer, **as_begun)
+        run_to_end(env, sampler, work, run_dir, quiet=quiet, as_json=as_json, log=log)

@@ -8,6 +8,7 @@ from typing import Literal
 import click
 
 from rro_sdk.cli._cluster import cluster_options, cluster_settings, run_on_cluster
+from rro_sdk.cli._monitoring import log_option, trace_option, traced
 from rro_sdk.cli._options import (
     environment,
     json_option,
@@ -45,6 +46,8 @@ from rro_sdk.cli._options import (
 )
 @click.option("--speculate", is_flag=True, help="Draw ahead while servers have room; same pairs.")
 @click.option("--tasks-in-flight", type=int, help="By default what fills the servers.")
+@log_option
+@trace_option
 @cluster_options
 @quiet_option
 @json_option
@@ -74,6 +77,8 @@ def command(
     reuse: Literal["off", "unbiased", "economy"],
     speculate: bool,
     tasks_in_flight: int | None,
+    log: tuple[str, ...],
+    trace: str | None,
     engine: str,
     address: str | None,
     shared: str | None,
@@ -88,6 +93,7 @@ def command(
     broken off, by Ctrl-C or by anything else, goes on with `rro resume RUN`.
     """
     from rro_sdk.cli._sampling import run_to_end
+    from rro_sdk.errors import ConfigError
     from rro_sdk.inference.fleet import FleetSettings
     from rro_sdk.methods.named import make_method
     from rro_sdk.policy import Sampling
@@ -118,6 +124,10 @@ def command(
         "experts": settings["experts"],
     }
     if cluster is not None:
+        if log or trace:
+            raise ConfigError(
+                "--log and --trace watch a sampler of this process; leave them out with --engine"
+            )
         run_on_cluster(
             cluster,
             work,
@@ -138,16 +148,18 @@ def command(
         return
 
     env = environment(env_name, env_option)
-    sampler = Sampler(
-        env,
-        servers=servers,
-        method=method,
-        run_dir=run_dir,
-        seed=seed,
-        sampling=sampling,
-        fleet=fleet,
-        spending=spending,
-        tasks_in_flight=tasks_in_flight,
-        command=made,
-    )
-    run_to_end(env, sampler, work, run_dir, quiet=quiet, as_json=as_json)
+    with traced(trace) as tracer:
+        sampler = Sampler(
+            env,
+            servers=servers,
+            method=method,
+            run_dir=run_dir,
+            seed=seed,
+            sampling=sampling,
+            fleet=fleet,
+            spending=spending,
+            tasks_in_flight=tasks_in_flight,
+            command=made,
+            tracer=tracer,
+        )
+        run_to_end(env, sampler, work, run_dir, quiet=quiet, as_json=as_json, log=log)

@@ -48,6 +48,10 @@ class Told:
     def __bool__(self) -> bool:
         return bool(self._sinks)
 
+    def add(self, sinks: Sequence[Metrics]) -> None:
+        """Tell these too from now on."""
+        self._sinks.extend(sinks)
+
     def log(self, values: Mapping[str, float], step: int) -> None:
         """Tell all of them."""
         for sink in tuple(self._sinks):

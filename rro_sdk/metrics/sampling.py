@@ -45,6 +45,10 @@ class SamplingMetrics:
         self._mark = Mark(clock(), stats.tokens.completion_tokens)
         self._due = clock() + every_s
 
+    def add(self, sinks: Sequence[Metrics]) -> None:
+        """Tell these too from now on."""
+        self._told.add(sinks)
+
     def update(self) -> None:
         """Call after each event; tells the sinks when it is time."""
         if self._told and self._clock() >= self._due:

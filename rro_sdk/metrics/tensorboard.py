@@ -9,10 +9,10 @@ from rro_sdk.errors import ConfigError
 
 
 class TensorBoard:
-    """Writes event files into a folder, which is made if need be.
+    """Writes event files into a folder, which is made when the first numbers come.
 
     Raises:
-        ConfigError: tensorboardX is not installed, or the folder cannot be made.
+        ConfigError: tensorboardX is not installed.
     """
 
     def __init__(self, folder: str | Path) -> None:
@@ -20,16 +20,17 @@ class TensorBoard:
             from tensorboardX import SummaryWriter
         except ImportError as error:
             raise ConfigError("metrics for TensorBoard: pip install 'rro-sdk[tensorboard]'") from error
-        try:
-            Path(folder).mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise ConfigError(f"cannot write TensorBoard events to {folder}: {error.strerror}") from error
-        self._writer = SummaryWriter(logdir=str(folder))
+        self._folder = str(folder)
+        self._make = SummaryWriter
+        self._writer: SummaryWriter | None = None
 
     def log(self, values: Mapping[str, float], step: int) -> None:
+        if self._writer is None:
+            self._writer = self._make(logdir=self._folder)
         for name, value in values.items():
             self._writer.add_scalar(name, value, step)
         self._writer.flush()
 
     def close(self) -> None:
-        self._writer.close()
+        if self._writer is not None:
+            self._writer.close()

@@ -11,7 +11,19 @@ from dataclasses import dataclass
 from rro_sdk.report.summary import THIRDS, RunSummary
 
 COUNTERS = frozenset(
-    {"tasks", "steps", "candidates", "pairs", "no_pair", "rollouts", "turns", "retries", "tokens", "ledger"}
+    {
+        "tasks",
+        "steps",
+        "steps_by_outcome",
+        "candidates",
+        "pairs",
+        "no_pair",
+        "rollouts",
+        "turns",
+        "retries",
+        "tokens",
+        "ledger",
+    }
 )
 """Names and groups that only rise within a run; all others go up and down."""
 
@@ -27,8 +39,8 @@ def summary_values(summary: RunSummary, wasted: Mapping[str, int] | None = None)
         "tasks/finished": summary.tasks,
         "tasks/failed": summary.tasks_failed,
         "mean_outcome": summary.mean_outcome,
-        "steps/decided": summary.steps,
-        **{f"steps/{outcome}": count for outcome, count in summary.steps_by_outcome.items()},
+        "steps": summary.steps,
+        **{f"steps_by_outcome/{outcome}": count for outcome, count in summary.steps_by_outcome.items()},
         "candidates": summary.candidates,
         "candidates_per_step": summary.candidates_per_step,
         "candidates_per_step_null": summary.candidates_per_step_null,

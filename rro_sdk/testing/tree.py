@@ -13,9 +13,10 @@ itself). With few moves the last turns differ more than `spread` says, since few
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 from rro_sdk.envs.base import Environment, Episode
 from rro_sdk.envs.registry import Suite
@@ -221,6 +222,16 @@ class TreePolicy(ReActTurns):
             Usage(asked // CHARACTERS_A_TOKEN, 0, len(text) // CHARACTERS_A_TOKEN),
             ("tree",),
         )
+
+
+def tree_reply(settings: TreeSettings | None = None) -> Callable[..., str]:
+    """What a fake server says in place of `TreePolicy`: `FakeSettings(reply=tree_reply())`."""
+    moves = (settings or TreeSettings()).branching
+
+    def reply(messages: Sequence[Mapping[str, Any]], seed: int | None, index: int) -> str:
+        return reply_of(((seed or 0) + index) % moves)
+
+    return reply
 
 
 def reply_of(move: int) -> str:

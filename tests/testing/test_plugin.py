@@ -1,0 +1,108 @@
+"""The fixtures that pytest finds where rro-sdk is installed, as a user's tests see them."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from importlib import metadata
+from pathlib import Path
+
+import pytest
+
+from rro_sdk.errors import ConfigError
+from rro_sdk.testing import ScriptedPolicy
+from rro_sdk.types import Message
+
+pytest_plugins = "pytester"
+
+PLUGIN = "rro_sdk.testing.plugin"
+
+USERS = """
+import asyncio
+
+import rro_sdk as rro
+from servers.fake import Fault
+
+
+def run(sampler, tasks):
+    async def explore():
+        async with sampler:
+            return [pair async for pair in sampler.pairs(tasks)]
+
+    return asyncio.run(explore())
+
+
+def test_pairs_come_of_a_server(rro_server, rro_env, rro_tasks):
+    sampler = rro.Sampler(rro_env, servers=[rro_server.url])
+    pairs = run(sampler, rro_tasks)
+    assert sampler.summary().tasks == 4 and rro_server.counters.requests > 0
+    assert {pair.task_id for pair in pairs} <= {task.id for task in rro_tasks}
+
+
+def test_a_failing_server_is_asked_again(rro_servers, rro_env, rro_tasks):
+    server = rro_servers(reply=lambda messages, seed, index: "Action: move 0", faults={1: Fault("status")})
+    sampler = rro.Sampler(rro_env, servers=[server.url])
+    run(sampler, rro_tasks[:1])
+    assert sampler.summary().retries == 1
+
+
+def test_a_policy_says_what_it_is_told(rro_policy, rro_env, rro_tasks):
+    policy = rro_policy([f"Action: move {move}" for move in rro_env.expert(rro_tasks[0].id)])
+    sampler = rro.Sampler(rro_env, policy=policy)
+    assert run(sampler, rro_tasks[:1]) == []
+    assert sampler.summary().mean_outcome == 1.0 and len(policy.asked) > 4
+"""
+
+
+def test_users_tests_run_with_them(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(USERS)
+    loaded = [] if _installed() else ["-p", PLUGIN]
+    pytester.runpytest_inprocess("-p", "no:cacheprovider", *loaded).assert_outcomes(passed=3)
+
+
+def test_nothing_of_ours_is_imported_before_a_fixture_is_asked_for(pytester: pytest.Pytester) -> None:
+    pytester.makeconftest(f"pytest_plugins = {PLUGIN!r}")
+    pytester.makepyfile(
+        """
+        import sys
+
+        def test_light():
+            ours = {name for name in sys.modules if name.split(".")[0] in ("rro_sdk", "servers")}
+            assert ours <= {"rro_sdk", "rro_sdk.testing", "rro_sdk.testing.plugin"}
+            assert "aiohttp" not in sys.modules and "msgspec" not in sys.modules
+        """
+    )
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:hypothesispytest"],
+        cwd=pytester.path,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_distribution_declares_them() -> None:
+    text = (Path(__file__).parents[2] / "pyproject.toml").read_text(encoding="utf-8")
+    assert f'[project.entry-points.pytest11]\nrro = "{PLUGIN}"' in text
+
+
+@pytest.mark.parametrize("say", [[], "Action: move 0"])
+def test_a_policy_needs_something_to_say(say: list[str] | str) -> None:
+    with pytest.raises(ConfigError, match="list of replies"):
+        ScriptedPolicy(say)
+
+
+async def test_the_last_reply_is_said_again() -> None:
+    policy = ScriptedPolicy(["Action: a", "Action: b"])
+    history = [Message("user", "begin")]
+    said = []
+    for _ in range(3):
+        reply = (await policy.act(history, seed=0, affinity="t")).action.text
+        said.append(reply)
+        history += [Message("assistant", reply), Message("user", "seen")]
+    assert said == ["Action: a", "Action: b", "Action: b"]
+
+
+def _installed() -> bool:
+    return any(point.value == PLUGIN for point in metadata.entry_points(group="pytest11"))
