@@ -15,6 +15,19 @@ if TYPE_CHECKING:
 
 F = TypeVar("F", bound=Callable[..., Any])
 
+
+def _environments(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
+    from rro_sdk.envs.registry import BUILT_IN
+
+    return [name for name in BUILT_IN if name.startswith(incomplete)]
+
+
+def _methods(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
+    from rro_sdk.methods.named import METHODS
+
+    return [name for name in METHODS if name.startswith(incomplete)]
+
+
 json_option = click.option("--json", "as_json", is_flag=True, help="Print the result as one line of JSON.")
 
 quiet_option = click.option("--quiet", "-q", is_flag=True, help="No progress on stderr.")
@@ -25,6 +38,7 @@ env_name_option = click.option(
     default="intercode-sql",
     show_default=True,
     metavar="NAME",
+    shell_complete=_environments,
     help="Environment, or your own as package.module:attribute.",
 )
 
@@ -90,6 +104,7 @@ def method_options(command: F) -> F:
             default="rro",
             show_default=True,
             metavar="NAME",
+            shell_complete=_methods,
             help="rro (or rising), fixed, widening, se, best-of-n, mcts, eto, ipr, few-shot or expert;"
             " docs/methods.md has their settings.",
         ),

@@ -39,6 +39,8 @@ def test_bash_completes_commands_options_and_choices(tmp_path: Path) -> None:
         "rro data synth ",
         "rro sample --temp",
         "rro sample --reuse ",
+        "rro sample --env web",
+        "rro sample --method fi",
     )
     done = subprocess.run(
         [BASH or "", "-c", ASK, "ask", *lines],
@@ -54,6 +56,8 @@ def test_bash_completes_commands_options_and_choices(tmp_path: Path) -> None:
         "sql webshop",
         "--temperature",
         "off unbiased economy",
+        "webshop",
+        "fixed",
     ], done.stderr
     assert "-F _rro_completion rro" in done.stderr
 
