@@ -59,8 +59,10 @@ class LazyGroup(Group):
     def find(self, ctx: click.Context, name: str) -> click.Command | None:
         if name not in self._lazy:
             return None
-        module, _, attribute = self._lazy[name][0].partition(":")
+        place, line = self._lazy[name]
+        module, _, attribute = place.partition(":")
         found: click.Command = getattr(import_module(module), attribute)
+        found.short_help = line
         return found
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

@@ -25,6 +25,9 @@ SAME_NAME_OTHER_TYPE = {
 
 SAME_LETTER_OTHER_OPTION = {"-m": "--rollouts, and --methods of rro compare, which has no --rollouts"}
 
+LINE = 66
+"""Characters of a help line beside the longest name, in a terminal of 80 columns."""
+
 every = pytest.mark.parametrize("name", EVERY)
 commands = pytest.mark.parametrize("name", COMMANDS)
 
@@ -33,7 +36,8 @@ commands = pytest.mark.parametrize("name", COMMANDS)
 def test_it_has_help_and_so_has_each_option(name: str) -> None:
     path, ctx = EVERY[name]
     assert ctx.command.help, f"{name} has no help"
-    assert not path or ctx.command.short_help, f"{name} has no line for the list of commands"
+    line = ctx.command.short_help or ""
+    assert not path or 0 < len(line) < LINE, f"{name} has no line for the list of commands, or a long one"
     for option in options(ctx):
         assert option.help, f"{name} {option.opts[0]} has no help"
         assert option.help.endswith((".", "]")), f"{name} {option.opts[0]}: no sentence: {option.help}"
@@ -85,6 +89,13 @@ def test_an_option_of_the_program_after_a_command_is_told_its_place() -> None:
     assert (
         "--config goes before the command: rro --config ... report" in rro("report", "--config", "x").stderr
     )
+
+
+def test_commands_are_listed_by_name_and_fit_a_terminal() -> None:
+    listed = rro("--help").stdout.partition("Commands:\n")[2].splitlines()
+    names = [line.split()[0] for line in listed]
+    assert names == sorted(names)
+    assert all(line.startswith("  ") and line[2] != " " for line in listed), "a line is broken in two"
 
 
 def test_one_name_has_one_type_and_one_letter() -> None:
