@@ -1,6 +1,7 @@
 """The SDK's sampler on simulated fleets of 1 to 256 servers, in virtual time.
 
     python -m benchmarks.simulate --servers 1,4,16,64,256
+    python -m benchmarks.simulate --scenario paper|1k-gpus    (the plan of `_plan_report.py`)
 
 The same sampler, fleet, routing, limits and retries as against real servers; simulated are the servers (one
 model with `servers.fake`: continuous batching, prefill, prefix cache, queue), the network and the clock.
@@ -35,6 +36,7 @@ import click
 import msgspec
 
 from benchmarks._harness import RESULTS, Metric, at_least, finish
+from benchmarks._plan_report import TASKS, Demand, report
 from benchmarks._simulated import Moves, SimulatedTransport, reply, tasks
 from rro_sdk.errors import RROError
 from rro_sdk.inference.fleet import Fleet, FleetSettings
@@ -57,7 +59,7 @@ FEWEST_TASKS = 300
 PROFILE = "h100-gemma2-2b"
 """The bars are on this one; other profiles and scenarios have result files of their own."""
 
-SCENARIOS = ("plain", "outage", "slow")
+SCENARIOS = ("plain", "outage", "slow", *TASKS)
 
 
 @dataclass(frozen=True)
@@ -279,6 +281,16 @@ def metrics_of(runs: list[Run], wire: float | None, *, barred: bool) -> list[Met
     return found
 
 
+def demand_of(one: Run) -> Demand:
+    """What one server asks of everything else."""
+    return Demand(
+        completions_s=one.completions_per_s(one.steady, one.last),
+        completions=one.end.completed / one.tasks,
+        pairs=len(one.pairs) / one.tasks,
+        client_ms=one.client_ms,
+    )
+
+
 def sizes(context: click.Context, parameter: click.Parameter, value: str) -> list[int]:
     try:
         found = [int(part) for part in value.split(",")]
@@ -296,6 +308,9 @@ def sizes(context: click.Context, parameter: click.Parameter, value: str) -> lis
 @click.option("--scenario", default="plain", show_default=True, type=click.Choice(SCENARIOS))
 @click.option("--seed", default=0, show_default=True)
 def main(counts: list[int], slots: int, profile: str, scenario: str, seed: int) -> None:
+    if scenario in TASKS:
+        one = run(1, PROFILES[profile].slots, PROFILES[profile], "plain", seed)
+        raise SystemExit(report(scenario, demand_of(one), PROFILES[profile].source))
     runs: list[Run] = []
     for count in counts:
         began = time.monotonic()
