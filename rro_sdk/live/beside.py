@@ -56,8 +56,13 @@ class ViewBeside:
         self._how = ended_by(error)
         self._ended.set()
         self._thread.join(LAST_WORD_S)
-        if self._thread.is_alive():
+        if self.alive:
             sys.stdout, sys.stderr = self._streams
+
+    @property
+    def alive(self) -> bool:
+        """Whether the view is still being shown, or still waits for its terminal."""
+        return self._thread.is_alive()
 
     def _run(self) -> None:
         try:

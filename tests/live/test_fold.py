@@ -74,9 +74,7 @@ def test_the_fold_of_all_events_is_the_summary(run: Recorded, rule: Rule | None)
     assert view.null_steps == view.steps
     finished = {event.task_id for event in run.events if isinstance(event, TaskEnd)}
     aside = {e.task_id for e in run.events if isinstance(e, TaskFailed) and e.fault_of != "server"}
-    assert len(aside - finished) <= view.tasks.set_aside <= summary.tasks_failed, (
-        "some are taken up"
-    )
+    assert len(aside - finished) <= view.tasks.set_aside <= summary.tasks_failed, "some are taken up"
 
 
 @settings(max_examples=12, deadline=None)
