@@ -145,7 +145,8 @@ class InterCodeSQL(Environment):
             raise ConfigError(f"InterCodeSQL: {error}") from error
         unknown = fields.keys() - set(Settings.__struct_fields__)
         if unknown:
-            raise ConfigError(f"InterCodeSQL has no setting {', '.join(sorted(unknown))}")
+            known = ", ".join(Settings.__struct_fields__)
+            raise ConfigError(f"InterCodeSQL has no setting {', '.join(sorted(unknown))}; it has {known}")
         self.protocol = PRESETS[self.settings.preset]
         if library is not None and self.settings.databases is not None:
             raise ConfigError("give InterCodeSQL either a library or databases, not both")

@@ -82,7 +82,8 @@ class WebShop(Environment):
             raise ConfigError("give WebShop either a Settings object or its fields, not both")
         unknown = fields.keys() - set(Settings.__struct_fields__)
         if unknown:
-            raise ConfigError(f"WebShop has no setting {', '.join(sorted(unknown))}")
+            known = ", ".join(Settings.__struct_fields__)
+            raise ConfigError(f"WebShop has no setting {', '.join(sorted(unknown))}; it has {known}")
         try:
             self.settings = settings or msgspec.convert(fields, Settings)
         except msgspec.ValidationError as error:
