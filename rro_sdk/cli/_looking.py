@@ -131,8 +131,10 @@ def at_settings(root: click.Context) -> list[Finding]:
 def at_data() -> Finding:
     """Which data sets are here; every environment works without them."""
     from rro_sdk.data.store import inventory
+    from rro_sdk.envs._data import data_folder
 
     try:
+        data_folder()  # which environments ask, and which refuses an RRO_DATA that is no folder
         return _findings.of_data({each.name: each.state for each in inventory()})
     except ConfigError as error:
         return Finding("data", "fail", str(error), "rro data list says where it looks")

@@ -122,8 +122,10 @@ def test_it_says_what_is_wrong_with_the_settings(tmp_path: Path, monkeypatch: py
     monkeypatch.chdir(tmp_path)
     (tmp_path / "rro.toml").write_text("[sample]\ntempratur = 1\n")
     monkeypatch.setenv("RRO_SAMPLE_TOP", "1")
+    monkeypatch.setenv("RRO_DATA", str(tmp_path / "absent"))
     done = rro("doctor")
     assert done.returncode == 1
     assert "fail  settings: rro.toml: [sample] tempratur is no option" in done.stdout
     assert "warn  settings: the variable RRO_SAMPLE_TOP sets no option" in done.stdout
     assert "set RRO_SAMPLE_TOP_P in its place" in done.stdout
+    assert "fail  data: RRO_DATA names" in done.stdout
