@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
+import sqlite3
 import tempfile
 import time
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
+from benchmarks._scripted import METHOD, Guess, ScriptedGuesses, guessing_tasks
 from benchmarks.journal import HEADER, task_rows
 from rro_sdk.cluster.blocks import Done, epoch_name
 from rro_sdk.cluster.merge import Merger
 from rro_sdk.cluster.shared import SharedFolder
 from rro_sdk.journal import JOURNAL_NAME, Journal
 from rro_sdk.journal.rows import Row
+from rro_sdk.sampler import Sampler
+
+_EVENT = "at, task_id, kind, once, body"
 
 
 @dataclass(frozen=True)
@@ -38,6 +45,32 @@ def paper_block(first: int, tasks: int) -> list[list[Row]]:
     """Rows of tasks as the paper's: five rollouts of four turns, three steps, one or two candidates each."""
     rng = random.Random(first)
     return [task_rows(number, rng) for number in range(first, first + tasks)]
+
+
+def scripted_block(first: int, tasks: int) -> list[list[Row]]:
+    """Rows of tasks as a scripted run of `benchmarks.ray_scale` leaves them, by the sampler itself."""
+    with tempfile.TemporaryDirectory() as folder:
+        run = Path(folder) / "run"
+
+        async def sample() -> None:
+            async with Sampler(Guess(), policy=ScriptedGuesses(), method=METHOD, run_dir=run) as sampler:
+                async for _ in sampler.events(guessing_tasks(first, tasks)):
+                    pass
+
+        asyncio.run(sample())
+        with closing(sqlite3.connect(run / JOURNAL_NAME)) as journal:
+            return [
+                [
+                    (f"INSERT INTO {table} VALUES ({', '.join('?' * len(row))})", row)
+                    for row in journal.execute(f"SELECT * FROM {table}")
+                ]
+                for table in ("task", "turn", "rollout")
+            ] + [
+                [
+                    (f"INSERT INTO event ({_EVENT}) VALUES (?, ?, ?, ?, ?)", row)
+                    for row in journal.execute(f"SELECT {_EVENT} FROM event ORDER BY seq")
+                ]
+            ]
 
 
 def merge_blocks(blocks: int, tasks: int, rows_of: Callable[[int, int], list[list[Row]]]) -> Merged:

@@ -95,7 +95,11 @@ class Totals:
         pairs, replies, failed: of those.
         blocks: merged.
         lost: samplers that were lost.
+        finished: tasks that came to their end.
         moved: blocks that were taken from a slow sampler.
+        merge_s: that merging took, of the wall time.
+        sampling_s: from the first hand-out to the last merge.
+        sampler_mb: memory of the largest sampler.
     """
 
     tasks: int = 0
@@ -107,6 +111,8 @@ class Totals:
     lost: int = 0
     moved: int = 0
     merge_s: float = 0.0
+    sampling_s: float = 0.0
+    sampler_mb: float = 0.0
 
 
 class Driver:
@@ -139,7 +145,7 @@ class Driver:
         self._ready = [asyncio.Event() for _ in range(crew.size)]
         self._depth = [1] * crew.size
         self._changed = asyncio.Event()
-        self._recorded: dict[str, int] = {}
+        self._recorded: list[dict[str, int]] = [{} for _ in range(crew.size)]
         self._why = ""
 
     @staticmethod
@@ -257,6 +263,7 @@ class Driver:
         blocks = _Source(in_blocks(tasks, self._block_tasks), merged)
         given = Assignments(generation)
         done: asyncio.Queue[Done | None] = asyncio.Queue(maxsize=2 * self._crew.size)
+        began = time.monotonic()
         try:
             async with asyncio.TaskGroup() as group:
                 merging = group.create_task(self._merge(done, merger))
@@ -269,6 +276,7 @@ class Driver:
                     each.cancel()
                 await done.put(None)
                 await merging
+                self.totals.sampling_s = time.monotonic() - began
         except BaseExceptionGroup as errors:
             raise _first(errors) from None
         finally:
@@ -356,7 +364,7 @@ class Driver:
         """A block's sampler is gone: the block goes back, and the sampler is made anew by who looks at it."""
         self._ready[member].clear()
         given.lost(block)
-        if given.losses(block, progressed=bool(self._recorded.pop(block.epoch, 0))) >= MOST_LOSSES:
+        if given.losses(block, progressed=bool(self._recorded[member].get(block.epoch))) >= MOST_LOSSES:
             raise JournalError(
                 f"block {block.number} (tasks {block.tasks[0].id} to {block.tasks[-1].id}) lost its sampler"
                 f" {MOST_LOSSES} times and recorded nothing new; see the cluster's logs, mend it and resume"
@@ -376,7 +384,8 @@ class Driver:
                     progress = await self._crew.progress(member)
                 wanted = 1 + -(-max(1, progress.room) // self._block_tasks)
                 self._depth[member] = min(wanted, MOST_BLOCKS)
-                self._recorded.update(progress.recorded)
+                self._recorded[member] = progress.recorded
+                self.totals.sampler_mb = max(self.totals.sampler_mb, progress.rss_mb)
                 self._note(self.totals)
             except SamplerLost:
                 self._ready[member].clear()
@@ -403,7 +412,6 @@ class Driver:
         began = time.monotonic()
         fresh = await asyncio.to_thread(_fetch_and_merge, self._shared, done, merger)
         self.totals.merge_s += time.monotonic() - began
-        self._recorded.pop(done.epoch, None)
         if fresh:
             self._why = done.why or self._why
             self._count(done.finished, done.pairs)

@@ -1,0 +1,187 @@
+"""`python -m benchmarks.ray_scale`: `--engine ray` on real Ray clusters of this machine, of 1, 2 and 4 nodes.
+
+- *Rates*: each node has one sampler, and there is a fake server of 4 slots for each, slow enough that the
+  servers are the limit and not this machine's cores. Tasks grow with nodes. The single process has the tasks
+  and the server of one node. Starting Ray and the samplers is not counted; opening, shipping and merging is.
+- *Memory*: many tasks with scripted replies on two nodes, from a generator. Peak memory of this process,
+  which is the driver, and of the samplers.
+- *Merge*: blocks of such tasks and of tasks as the paper's, merged alone.
+- *Outage*: the shared folder goes away for a while in the middle of a run, and comes back.
+
+The pairs are the same in all of them, or it is an error.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import resource
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+
+from benchmarks._harness import Metric, at_least, below, finish, median_and_spread, ratios
+from benchmarks._merging import merge_blocks, paper_block, scripted_block
+from benchmarks._moves_server import PROFILE, moves_server
+from benchmarks._scripted import METHOD, Guess, ScriptedGuesses, guessing_tasks
+from benchmarks._simulated import Moves, tasks
+from rro_sdk.cluster import Totals, Work, sample_on_ray
+from rro_sdk.methods import RisingReward
+from rro_sdk.sampler import Sampler
+from tests.cluster.nodes import Nodes, ray_nodes
+
+NODES = (1, 2, 4)
+SLOTS = 4
+BLOCK = 8
+MILLION_BLOCK = 512
+MERGED_BLOCKS = 16
+
+
+def single(url: str, count: int, folder: Path) -> tuple[float, bytes]:
+    """Pairs a second of one process, and its export."""
+
+    async def run() -> float:
+        began = time.monotonic()
+        async with Sampler(Moves(), servers=[url], method=RisingReward(), run_dir=folder) as sampler:
+            async for _ in sampler.events(tasks(count)):
+                pass
+        return sampler.summary().pairs / (time.monotonic() - began)
+
+    rate = asyncio.run(run())
+    return rate, (folder / "pairs.jsonl").read_bytes()
+
+
+def on_nodes(nodes: Nodes, urls: Sequence[str], count: int, folder: Path) -> tuple[float, bytes]:
+    """Pairs a second of a cluster, and its export."""
+    work = Work(make_env=Moves, method=RisingReward(), servers=tuple(urls))
+    totals = asyncio.run(
+        sample_on_ray(
+            work,
+            tasks(count),
+            folder / "run",
+            shared=str(folder / "shared"),
+            address=nodes.address,
+            samplers=len(urls),
+            block_tasks=BLOCK,
+        )
+    )
+    return totals.pairs / totals.sampling_s, (folder / "run" / "pairs.jsonl").read_bytes()
+
+
+def rates(per_node: int, rounds: int) -> tuple[list[float], dict[int, list[float]]]:
+    """Pairs a second, round by round: of a single process, and of each number of nodes."""
+    alone: list[float] = []
+    found: dict[int, list[float]] = {count: [] for count in NODES}
+    with ray_nodes(max(NODES)) as nodes, ExitStack() as stack:
+        urls = [stack.enter_context(moves_server(SLOTS)) for _ in range(max(NODES))]
+        for number in range(rounds):
+            with tempfile.TemporaryDirectory() as folder:
+                rate, expected = single(urls[0], per_node, Path(folder) / "single")
+                alone.append(rate)
+                for count in NODES:
+                    place = Path(folder) / f"{count}-{number}"
+                    rate, export = on_nodes(nodes, urls[:count], count * per_node, place)
+                    found[count].append(rate)
+                    if count == 1 and export != expected:
+                        raise AssertionError("a cluster of one node gave other pairs")
+    return alone, found
+
+
+def scripted(nodes: Nodes, count: int, folder: Path, outage_s: float = 0.0) -> Totals:
+    """Many tasks whose replies cost nothing; the shared folder goes away for so long in the middle."""
+    shared = folder / "shared"
+    away = threading.Event()
+
+    def fail() -> None:
+        shared.rename(folder / "away")
+        away.wait(outage_s)
+        (folder / "away").rename(shared)
+
+    outages: list[threading.Thread] = []
+
+    def note(totals: Totals) -> None:
+        if outage_s and not outages and totals.blocks:
+            outages.append(threading.Thread(target=fail))
+            outages[0].start()
+
+    made = Work(make_env=Guess, method=METHOD, make_policy=ScriptedGuesses, tasks_in_flight=64)
+    try:
+        return asyncio.run(
+            sample_on_ray(
+                made,
+                guessing_tasks(0, count),
+                folder / "run",
+                shared=str(shared),
+                address=nodes.address,
+                block_tasks=MILLION_BLOCK,
+                note=note,
+            )
+        )
+    finally:
+        for each in outages:
+            each.join()
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.ray_scale")
+    parser.add_argument("--tasks", type=int, default=1_000_000, help="scripted ones, for memory")
+    parser.add_argument("--per-node", type=int, default=96, help="tasks of each node, for rates")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--outage", type=float, default=60.0, help="seconds without shared storage")
+    got = parser.parse_args(argv)
+    with ray_nodes(2) as nodes, tempfile.TemporaryDirectory() as folder:
+        many = scripted(nodes, got.tasks, Path(folder))
+        driver_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000
+        few = 8 * MILLION_BLOCK
+        (Path(folder) / "plain").mkdir()
+        plain = scripted(nodes, few, Path(folder) / "plain")
+        (Path(folder) / "outage").mkdir()
+        began = time.monotonic()
+        broken = scripted(nodes, few, Path(folder) / "outage", got.outage)
+        lasted = time.monotonic() - began
+        exports = [(Path(folder) / name / "run" / "pairs.jsonl").read_bytes() for name in ("plain", "outage")]
+    alone, found = rates(got.per_node, got.rounds)
+    merged = merge_blocks(MERGED_BLOCKS, MILLION_BLOCK, scripted_block)
+    paper = merge_blocks(MERGED_BLOCKS, 32, paper_block)
+    single_x, single_spread = median_and_spread(ratios(found[1], alone))
+    four_x, four_spread = median_and_spread(ratios(found[4], found[1]))
+    two_x, two_spread = median_and_spread(ratios(found[2], found[1]))
+    metrics = [
+        at_least("one node's sampler over a single process", single_x, "x", 0.95, spread=single_spread),
+        Metric("2 nodes over 1", two_x, "x", spread=two_spread),
+        at_least("4 nodes over 1", four_x, "x", 3.8, spread=four_spread),
+        Metric("pairs/s, single process", median_and_spread(alone)[0], "1/s"),
+        Metric("scripted tasks", many.finished),
+        Metric("scripted tasks/s, two samplers", many.finished / many.sampling_s, "1/s"),
+        below("driver's memory at its peak", driver_mb, "MB", 500),
+        below("largest sampler's memory", many.sampler_mb, "MB", 400),
+        at_least("pairs merged, scripted", merged.pairs / merged.seconds, "1/s", 50_000),
+        Metric("rows merged, scripted", merged.rows / merged.seconds, "1/s"),
+        Metric("rows of a scripted pair", merged.rows / merged.pairs),
+        Metric("pairs merged, paper's shape", paper.pairs / paper.seconds, "1/s"),
+        Metric("rows merged, paper's shape", paper.rows / paper.seconds, "1/s"),
+        Metric("merging, of the scripted run's time", many.merge_s / many.sampling_s),
+        at_least(
+            "exports the same after an outage of shared storage", float(exports[0] == exports[1]), "", 1
+        ),
+        Metric("outage", got.outage, "s"),
+        Metric("run with the outage over the run without it", lasted - plain.sampling_s, "s"),
+    ]
+    assert broken.finished == plain.finished == few
+    return finish(
+        "ray_scale",
+        metrics,
+        f"one node's sampler at {single_x:.3f} of a single process, 4 nodes {four_x:.2f}x of 1;"
+        f" {many.finished:,} tasks in {driver_mb:.0f} MB of driver and {many.sampler_mb:.0f} MB of sampler;"
+        f" {merged.pairs / merged.seconds:,.0f} pairs/s merged",
+        settings={"slots": SLOTS, "profile": PROFILE, "block": BLOCK, **vars(got)},
+        packages=("ray",),
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())
