@@ -15,8 +15,8 @@ AXE = REPOSITORY / ".browser" / "package" / "axe.min.js"
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 
-DEADLINE_MS = 30_000
-"""For anything to appear. The page takes a few milliseconds; a busy machine may need more."""
+DEADLINE_MS = 60_000
+"""For anything to appear: milliseconds, but on a machine that is given away to others it can be a minute."""
 
 
 def missing(what: str) -> Any:
