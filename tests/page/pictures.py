@@ -1,6 +1,6 @@
-"""`python -m tests.page.pictures`: the pictures in docs/viewing.md, from two runs of `rro sample` on fake servers.
+"""`python -m tests.page.pictures`: the pictures in docs/viewing.md, from runs of `rro sample` on fake servers.
 
-Needs Chromium; the fonts Inter and JetBrains Mono, where they are installed, make the pictures those of docs/img.
+Needs Chromium, and the fonts Inter and JetBrains Mono to look like those in docs/img.
 """
 
 from __future__ import annotations
