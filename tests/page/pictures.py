@@ -1,4 +1,4 @@
-"""`python -m tests.page.pictures`: the pictures in docs/viewing.md, from runs of `rro sample` on fake servers.
+"""`python -m tests.page.pictures`: the pictures in docs/viewing.md, from runs of `rro sample`.
 
 Needs Chromium, and the fonts Inter and JetBrains Mono to look like those in docs/img.
 """
