@@ -131,6 +131,7 @@ PROGRAMS: dict[str, Callable[[list[str]], str | None]] = {
     "export": _anything,
     "git": _anything,
     "curl": _anything,
+    "head": _anything,
 }
 """What is wrong with a program's arguments, or None. `rro` is parsed by itself."""
 

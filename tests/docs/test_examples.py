@@ -2,30 +2,27 @@
 
 from __future__ import annotations
 
-import subprocess
+import runpy
 import sys
-from pathlib import Path
+
+import pytest
 
 from tests.conftest import REPOSITORY
 from tests.docs.conftest import Known
 
 
-def run(example: str, *arguments: str, cwd: Path = REPOSITORY) -> str:
-    done = subprocess.run(
-        [sys.executable, str(REPOSITORY / "examples" / example), *arguments],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=300,
-        cwd=cwd,
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+def run(example: str, *arguments: str) -> None:
+    path = str(REPOSITORY / "examples" / example)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", [path, *arguments])
+        runpy.run_path(path, run_name="__main__")
 
 
-def test_own_environment() -> None:
-    assert " pairs; first: lock-" in run("own_environment.py")
+def test_own_environment(capsys: pytest.CaptureFixture[str]) -> None:
+    run("own_environment.py")
+    assert " pairs; first: lock-" in capsys.readouterr().out
 
 
-def test_another_trainer(known: Known) -> None:
-    assert run("another_trainer.py", "runs/first", cwd=known.folder).startswith("batch 1: 4 pairs")
+def test_another_trainer(known: Known, capsys: pytest.CaptureFixture[str]) -> None:
+    run("another_trainer.py", str(known.folder / "runs" / "first"))
+    assert capsys.readouterr().out.startswith("batch 1: 4 pairs")
