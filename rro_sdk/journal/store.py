@@ -11,6 +11,7 @@ import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from operator import itemgetter
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -46,6 +47,7 @@ Spent = tuple[str, int, int, int, int, int, Usage]
 
 _encoder = msgspec.json.Encoder()
 _decoder: msgspec.json.Decoder[Event] = msgspec.json.Decoder(Event)
+_numbered = msgspec.json.Decoder(list[tuple[int, Event]])
 
 _UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError, TypeError)
 
@@ -264,16 +266,18 @@ class Journal:
         """
         # One row with all of them: Python takes its lock again for every row, and the run may be sampling
         # in this process.
-        ((last, numbers, bodies),) = self._read(
-            "SELECT max(seq), json_group_array(seq), group_concat(CAST(body AS TEXT), char(10))"
+        ((rows,),) = self._read(
+            "SELECT '[' || group_concat('[' || seq || ',' || CAST(body AS TEXT) || ']') || ']'"
             " FROM (SELECT seq, body FROM event WHERE seq > ? ORDER BY seq LIMIT ?)",
             (seq, most),
         )
-        if last is None:
+        if rows is None:
             return seq, []
-        found = zip(msgspec.json.decode(numbers, type=list[int]), bodies.split("\n"), strict=True)
-        rows = ((body.encode(),) for _, body in sorted(found))
-        return last, list(self._decoded(rows))
+        try:
+            found = sorted(_numbered.decode(rows), key=itemgetter(0))
+        except _UNREADABLE as error:
+            raise self._damaged(error) from None
+        return found[-1][0], [event for _, event in found]
 
     def last_seq(self) -> int:
         """The number of the last event; 0 without any."""

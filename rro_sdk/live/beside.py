@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 import threading
+import time
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -33,9 +34,13 @@ class ViewBeside:
     Args:
         run_dir: where the sampler writes.
         console: where to show it.
+
+    Attributes:
+        spent_s: CPU seconds that the view took; 0 until it has ended.
     """
 
     def __init__(self, run_dir: Path, console: Console) -> None:
+        self.spent_s = 0.0
         self._dir = run_dir
         self._screen = Screen(console)
         self._ended = threading.Event()
@@ -66,15 +71,20 @@ class ViewBeside:
 
     def _run(self) -> None:
         try:
-            reader = self._reader()
-            if reader is None:
-                return
-            with reader, self._screen as screen:
-                while not self._ended.wait(screen.every_s):
-                    screen.show(reader.look())
-                screen.show(reader.look_at_all(LAST_WORD_S / 2, phase=self._how), last=True)
+            self._show()
         except (OSError, JournalError):
             return  # the terminal is gone, or the journal: the sampler says what there is to say
+        finally:
+            self.spent_s = time.thread_time()
+
+    def _show(self) -> None:
+        reader = self._reader()
+        if reader is None:
+            return
+        with reader, self._screen as screen:
+            while not self._ended.wait(screen.every_s):
+                screen.show(reader.look())
+            screen.show(reader.look_at_all(LAST_WORD_S / 2, phase=self._how), last=True)
 
     def _reader(self) -> RunReader | None:
         """The run's, as soon as it has begun; None where it never does."""

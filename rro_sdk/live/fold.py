@@ -72,7 +72,7 @@ class RunFold:
         self._accounts: dict[str, TaskAccount] = {}
         self._spent: dict[str, dict[Kind, Entry]] = {}
         self._closed: dict[Kind, Entry] = {kind: Entry() for kind in get_args(Kind)}
-        self._ended: set[str] = set()
+        self._ended: dict[str, None] = {}
         self._booked: set[str] = set()
         self._due: dict[str, None] = {}
 
@@ -83,7 +83,8 @@ class RunFold:
             if account is None:
                 account = self._accounts[event.task_id] = TaskAccount(reestimates=self._reestimates)
             account.add(event)
-            self._due[event.task_id] = None
+            if event.task_id not in self._ended:
+                self._due[event.task_id] = None
         match event:
             case StepRecord():
                 self._add_step(event)
@@ -94,7 +95,8 @@ class RunFold:
             case TaskEnd():
                 self._finished += 1
                 self._outcomes += event.outcome
-                self._ended.add(event.task_id)
+                self._due.pop(event.task_id, None)
+                self._ended[event.task_id] = None
                 self._set_aside.pop(event.task_id, None)
             case TaskFailed():
                 self._set_aside[event.task_id] = event.fault_of
@@ -159,14 +161,19 @@ class RunFold:
             self._null_steps += 1
         return count
 
-    def due(self, most: int | None) -> list[str]:
-        """Tasks, `most` at most, whose spending changed since `spend` heard of it, the first ones first."""
-        return list(islice(self._due, most))
+    def due(self, ended: int, others: int) -> list[str]:
+        """Tasks whose spending changed since `spend` heard of it, those that wait longest first.
+
+        Args:
+            ended: most of those that came to their end; each is due once.
+            others: most of the others, which are due again with each of their steps.
+        """
+        return [*islice(self._ended, ended), *islice(self._due, others)]
 
     def open(self, begun: Iterable[str]) -> None:
         """Tasks that were begun, whether anything of them was decided or not: they are due as well."""
         for task_id in begun:
-            if task_id not in self._booked:
+            if task_id not in self._booked and task_id not in self._ended:
                 self._due[task_id] = None
 
     def spend(self, task_ids: Sequence[str], rows: Iterable[Spent]) -> None:
@@ -188,7 +195,7 @@ class RunFold:
                 _add_to(self._closed, entries)
                 self._spent.pop(task_id, None)
                 self._accounts.pop(task_id, None)
-                self._ended.discard(task_id)
+                del self._ended[task_id]
                 self._booked.add(task_id)
             else:
                 self._spent[task_id] = entries

@@ -17,13 +17,15 @@ from rro_sdk.live.status import STATUS_NAME, Phase, SamplerStatus, phase_of
 from rro_sdk.live.view import View
 from rro_sdk.report.text import rule_of
 
-EVENTS_AT_ONCE = 64
-"""Events in one query: a few milliseconds, and no more than some megabytes of prompts that are not shown."""
+EVENTS_AT_ONCE = 128
+"""Events in one query, which a look takes at least: some milliseconds, and at most some megabytes of prompts
+that are not shown."""
 
-TASKS_AT_ONCE = 16
-"""Tasks in one query of what they cost: some thousand replies."""
+TASKS_AT_ONCE = 32
+"""Tasks in one query of what they cost, which a look takes at least: some thousand replies."""
 
-TASKS_A_LOOK = 10 * TASKS_AT_ONCE
+OPEN_AT_ONCE = 4
+"""Tasks that are not at their end, whose cost is read again: so many a look, in turns."""
 
 NULLS_AT_ONCE = 16
 
@@ -61,8 +63,9 @@ class RunReader:
         status, last = self._status(), self._journal.last_seq()
         until = time.monotonic() + self._budget_s
         # What a task cost is read a look after it changed: its last replies may be on their way.
-        self._read_spending(until, most=TASKS_A_LOOK)
-        while self._read_events(until):
+        while self._read_spending(OPEN_AT_ONCE) and not _over(until):
+            pass
+        while self._read_events() and not _over(until):
             pass
         if not _over(until):
             self._fold.estimate_nulls(NULLS_AT_ONCE)
@@ -80,35 +83,29 @@ class RunReader:
         """
         status, last = self._status(), self._journal.last_seq()
         until = None if limit_s is None else time.monotonic() + limit_s
-        while self._read_events(until):
+        while self._read_events() and not _over(until):
             pass
         if not _over(until):
             self._fold.open(self._journal.begun())
-        while not _over(until) and self._read_spending(until, most=TASKS_AT_ONCE):
+        while self._read_spending(TASKS_AT_ONCE) and not _over(until):
             pass
         while not _over(until) and self._fold.estimate_nulls(NULLS_AT_ONCE):
             pass
         return self._view(status, last, phase)
 
-    def _read_spending(self, until: float | None, most: int) -> bool:
-        """Whether there was any to be read."""
-        due = self._fold.due(most)
-        for start in range(0, len(due), TASKS_AT_ONCE):
-            if _over(until):
-                break
-            some = due[start : start + TASKS_AT_ONCE]
-            self._fold.spend(some, self._journal.spent_by(some))
-        return bool(due)
+    def _read_spending(self, open_tasks: int) -> bool:
+        """Whether there may be more to be read at once."""
+        due = self._fold.due(TASKS_AT_ONCE, open_tasks)
+        if due:
+            self._fold.spend(due, self._journal.spent_by(due))
+        return len(due) >= TASKS_AT_ONCE
 
-    def _read_events(self, until: float | None) -> bool:
+    def _read_events(self) -> bool:
         """Whether there may be more."""
-        if _over(until):
-            return False
-        before = self._seq
-        self._seq, events = self._journal.events_after(before, EVENTS_AT_ONCE)
+        self._seq, events = self._journal.events_after(self._seq, EVENTS_AT_ONCE)
         for event in events:
             self._fold.add(event)
-        return bool(events)
+        return len(events) == EVENTS_AT_ONCE
 
     def _view(self, status: SamplerStatus | None, last: int, phase: Phase | None = None) -> View:
         now = time.time()
@@ -123,7 +120,7 @@ class RunReader:
     def _status(self) -> SamplerStatus | None:
         try:
             return msgspec.json.decode((self._dir / STATUS_NAME).read_bytes(), type=SamplerStatus)
-        except (OSError, msgspec.DecodeError):  # none, or one of another version of the SDK
+        except (OSError, msgspec.DecodeError, UnicodeDecodeError):  # none, or another version's
             return None
 
     def close(self) -> None:
