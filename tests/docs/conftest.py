@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from tests.docs.world import fake_servers, make_run
+from rro_sdk.testing import ServerInThread, tree_reply
+from servers.fake import FakeSettings
+from tests.docs.world import TREES, make_run
 
 
 @dataclass(frozen=True)
@@ -27,5 +30,7 @@ def known(tmp_path_factory: pytest.TempPathFactory) -> Known:
 
 @pytest.fixture(scope="session")
 def urls() -> Iterator[list[str]]:
-    with fake_servers(2) as found:
-        yield found
+    """Servers that make moves in trees."""
+    with ExitStack() as stack:
+        settings = FakeSettings(reply=tree_reply(TREES))
+        yield [stack.enter_context(ServerInThread(settings)).url for _ in range(2)]

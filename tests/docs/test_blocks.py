@@ -137,6 +137,7 @@ def test_shell(
 ) -> None:
     shutil.copytree(known.folder, tmp_path, dirs_exist_ok=True)
     monkeypatch.chdir(tmp_path)
+    places = {"RUN": "runs/first", "PAIR": known.pair}
     for line in lines_of(block.code):
         said = " ".join(line.words)
         if line.words[0] != "rro":
@@ -149,7 +150,7 @@ def test_shell(
         runs = path in RUN_TOO or ENDS.get(path, "") in line.words
         if runs and not block.not_run and not line.elided:
             try:
-                main([known.pair if word == "PAIR" else word for word in line.words[1:]])
+                main([places.get(word, word) for word in line.words[1:]])
             except SystemExit as ended:
                 pytest.fail(f"{block}: `{said}` ends with {ended.code}: {capsys.readouterr().err}")
 
