@@ -68,7 +68,7 @@ def command(
 
 
 async def _serve(runs: Runs, port: int, opens: bool, as_json: bool) -> None:
-    from rro_sdk.page.server import PageServer
+    from rro_sdk.page.server import PageServer, aside
 
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -76,7 +76,7 @@ async def _serve(runs: Runs, port: int, opens: bool, as_json: bool) -> None:
         loop.add_signal_handler(number, stop.set)
     async with PageServer(runs, port) as server:
         # Reading may take a second: it begins before the browser asks.
-        reading = asyncio.create_task(asyncio.to_thread(runs.runs))
+        reading = asyncio.create_task(aside(runs.runs))
         click.echo(msgspec.json.encode({"url": server.url}).decode() if as_json else server.url)
         if not as_json:
             click.echo("Ctrl-C stops it", err=True)

@@ -167,12 +167,13 @@ class TaskTable:
                 " LEFT JOIN task b ON b.run = 1 AND b.id = either.id"
             )
         order, way = _SORTS[query.sort], "DESC" if query.down else "ASC"
-        if runs == 2 and query.sort == "position":
-            order = "either.place"
+        came = "either.place" if runs == 2 else "a.position"
+        if query.sort == "position":
+            order = came
         (total,) = self._rows.execute(f"SELECT count(*) FROM {tables} WHERE {where}", values).fetchone()
         found = self._rows.execute(
             f"SELECT {_selected(runs)} FROM {tables} WHERE {where}"
-            f" ORDER BY {order} IS NULL, {order} {way}, a.position LIMIT ? OFFSET ?",
+            f" ORDER BY {order} IS NULL, {order} {way}, {came} LIMIT ? OFFSET ?",
             (*values, query.limit, query.offset),
         ).fetchall()
         width = len(_COLUMNS)
@@ -209,6 +210,11 @@ class RunIndex:
         journal: open for reading; the caller closes it.
         table: where its rows go.
         number: the run's in the table.
+
+    Attributes:
+        sums: behind the plots.
+        pauses: times between a stop and its resume.
+        seen: number of the last event that was read.
     """
 
     def __init__(self, journal: Journal, table: TaskTable, number: int) -> None:
@@ -218,7 +224,7 @@ class RunIndex:
         self._table = table
         self._number = number
         self._tasks: dict[str, _Open] = {}
-        self._seen = 0
+        self.seen = 0
         self._last_at: float | None = None
 
     @property
@@ -235,9 +241,9 @@ class RunIndex:
             JournalError: the journal is damaged.
         """
         changed: dict[str, _Open] = {}
-        before = self._seen
-        for number, at, facts in facts_after(self._journal, self._seen):
-            self._seen = number
+        before = self.seen
+        for number, at, facts in facts_after(self._journal, self.seen):
+            self.seen = number
             if isinstance(facts, Resumed) and self._last_at is not None:
                 self.pauses.append((self._last_at, at))
             self._last_at = at
@@ -253,7 +259,7 @@ class RunIndex:
             changed[facts.task_id] = task
         if changed:
             self._table.put(self._number, [task.row for task in changed.values()])
-        return self._seen - before
+        return self.seen - before
 
 
 @dataclass(slots=True)

@@ -8,8 +8,10 @@ fail, the Content-Security-Policy lets no script run but ours.
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Awaitable, Callable
-from typing import Any
+from contextlib import suppress
+from typing import Any, ParamSpec, TypeVar
 
 import msgspec
 from aiohttp import web
@@ -19,9 +21,15 @@ from rro_sdk.page.index import TaskQuery
 from rro_sdk.page.single_file import assets
 from rro_sdk.page.source import Runs
 
+P = ParamSpec("P")
+T = TypeVar("T")
+
 HOST = "127.0.0.1"
 NAMES = frozenset({"127.0.0.1", "localhost", "[::1]"})
 """What loopback is called; with any port, so that an SSH tunnel may have its own."""
+
+CLOSE_S = 1.0
+"""How long answers that are under way may take when the server is stopped."""
 
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:;"
@@ -65,7 +73,7 @@ class PageServer:
             "replies": self._replies,
         }.items():
             app.router.add_get(f"/api/{name}", answer, allow_head=False)
-        self._runner = web.AppRunner(app, access_log=None)
+        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=CLOSE_S)
 
     @property
     def url(self) -> str:
@@ -103,22 +111,22 @@ class PageServer:
         return _file(name, self._assets[name])
 
     async def _about(self, request: web.Request) -> web.Response:
-        return _json(await asyncio.to_thread(self._runs.runs))
+        return _json(await aside(self._runs.runs))
 
     async def _figures(self, request: web.Request) -> web.Response:
         whole = request.query.get("whole") == "1"
         answer = self._runs.complete if whole else self._runs.figures
-        return _json(await asyncio.to_thread(answer, self._run(request)))
+        return _json(await aside(answer, self._run(request)))
 
     async def _tasks(self, request: web.Request) -> web.Response:
         try:
             query = msgspec.convert(dict(request.query), TaskQuery, strict=False)
         except msgspec.ValidationError as error:
             raise ConfigError(f"no such page of tasks: {error}") from None
-        return _json(await asyncio.to_thread(self._runs.tasks, query))
+        return _json(await aside(self._runs.tasks, query))
 
     async def _task(self, request: web.Request) -> web.Response:
-        return _json(await asyncio.to_thread(self._runs.task, request.query.get("id", "")))
+        return _json(await aside(self._runs.task, request.query.get("id", "")))
 
     async def _replies(self, request: web.Request) -> web.Response:
         try:
@@ -127,13 +135,36 @@ class PageServer:
             raise ConfigError("replies are asked for by where=ATTEMPT.STEP.CANDIDATE.ROLLOUT") from None
         where = attempt, step, candidate, rollout
         task_id = request.query.get("id", "")
-        return _json(await asyncio.to_thread(self._runs.replies, self._run(request), task_id, where))
+        return _json(await aside(self._runs.replies, self._run(request), task_id, where))
 
     def _run(self, request: web.Request) -> int:
         text = request.query.get("run", "0")
         if text not in map(str, range(len(self._runs))):
             raise ConfigError(f"there is no run {text!r} here")
         return int(text)
+
+
+async def aside(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """Run something in a thread that nobody waits for at the end: going through a large run takes a while."""
+    loop = asyncio.get_running_loop()
+    answer: asyncio.Future[T] = loop.create_future()
+
+    def give(how: Callable[..., Any], *what: object) -> None:
+        if not answer.done():
+            how(*what)
+
+    def work() -> None:
+        told: tuple[Any, ...] = (answer.cancel,)  # what nobody expects: the thread's traceback says why
+        try:
+            told = answer.set_result, function(*args, **kwargs)
+        except RROError as error:
+            told = answer.set_exception, error
+        finally:
+            with suppress(RuntimeError):  # the loop has ended
+                loop.call_soon_threadsafe(give, *told)
+
+    threading.Thread(target=work, name="rro-view", daemon=True).start()
+    return await answer
 
 
 @web.middleware

@@ -180,7 +180,7 @@ class Runs:
 
 
 class _Run:
-    """One run: its index, and the figures that were computed last."""
+    """One run: its index, and the figures that were computed last, with the event that they go up to."""
 
     def __init__(self, journal: Journal, table: TaskTable, number: int) -> None:
         self._folder = journal.path.parent
@@ -188,11 +188,10 @@ class _Run:
         self._index = RunIndex(journal, table, number)
         self.begun = False
         self._busy = threading.Lock()
-        self._figures: Figures | None = None
+        self._figures = -1, Figures(self._index.sums.plots())
 
     def catch_up(self) -> None:
-        if self._index.catch_up():
-            self._figures = None
+        self._index.catch_up()
         self.begun = True
 
     def view(self, name: str) -> RunView:
@@ -213,16 +212,22 @@ class _Run:
         )
 
     def figures(self) -> Figures:
-        return self._figures or Figures(self._index.sums.plots(), self._written_summary())
+        seen, known = self._figures
+        if seen == self._index.seen:
+            return known
+        return Figures(self._index.sums.plots(), self._written_summary())
 
     def complete(self) -> Figures:
         with self._busy:  # the second caller finds what the first computed
-            if self._figures is None:
+            seen, known = self._figures
+            if seen != self._index.seen:
+                seen = self._index.seen
                 with Journal.open(self._folder) as journal:
                     summary = self._written_summary() or summary_of(journal)
                     use = use_of(journal, self._index.pauses)
-                self._figures = Figures(self._index.sums.plots(self._null()), summary, use, ready=True)
-            return self._figures
+                known = Figures(self._index.sums.plots(self._null()), summary, use, ready=True)
+                self._figures = seen, known
+            return known
 
     def _null(self) -> Callable[[list[tuple[float, ...]]], list[float]]:
         rule = rule_of(self._header.method)

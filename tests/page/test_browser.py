@@ -94,7 +94,7 @@ async def test_the_summary_has_the_runs_numbers_and_every_plot(site: Site, run: 
         rows = await texts(page, "figure:nth-of-type(2) tbody tr")
         null = f"{summary['candidates_per_step_null']:.2f}"
         assert rows[0].split() == ["all", f"{summary['candidates_per_step']:.2f}", null]
-        assert await page.locator("figure:nth-of-type(2) svg .full").count() == len(rows)
+        assert await page.locator("figure:nth-of-type(2) svg.plot .full").count() == len(rows)
 
 
 async def test_tasks_are_searched_filtered_sorted_and_opened_by_keys(site: Site) -> None:
@@ -201,7 +201,7 @@ async def test_two_runs_stand_side_by_side(site: Site) -> None:
         await watched.go(site.two)
         await page.wait_for_selector("text=Servers over time, B")
         assert await texts(page, ".compared thead th") == ["A rising", "B short", "B − A"]
-        assert await page.locator("figure:first-of-type svg rect.full").count() > 0
+        assert await page.locator("figure:first-of-type svg.plot rect.full").count() > 0
         await watched.view("#/tasks", IN_TABLE)
         assert "not in it" in (await page.locator("tr", has_text="loans-008").inner_text())
         await page.check("#differ")

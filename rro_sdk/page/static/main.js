@@ -52,14 +52,17 @@ async function show() {
   }
   document.title = `${context.runs.map((run) => run.name).join(" and ")} · rro`;
   main.setAttribute("aria-busy", "true");
+  const stale = () => here !== newest;
+  const own = { ...context, stale };
   try {
-    if (view === "summary") await showSummary(main, context);
-    else if (view === "tasks") await showTasks(main, context, given);
-    else if (view === "task") await showTask(main, context, decodeURIComponent(rest.join("/")), given);
+    if (view === "summary") await showSummary(main, own);
+    else if (view === "tasks") await showTasks(main, own, given);
+    else if (view === "task") await showTask(main, own, decodeURIComponent(rest.join("/")), given);
     else throw new Error("There is no such view.");
   } catch (error) {
-    if (here === newest) fill(main, problem(error));
+    if (!stale()) fill(main, problem(error));
   }
+  if (stale()) return;
   main.removeAttribute("aria-busy");
   if (before && before !== view) {
     main.focus({ preventScroll: true });

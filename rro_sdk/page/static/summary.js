@@ -4,7 +4,7 @@ import { announce, duration, el, fill, number, percent, plural } from "./dom.js"
 import { candidatesPlot, costPlot, figure, rewardPlot, serversPlot, sign, spoken, thirdsPlot, tokens } from "./plots.js";
 
 /** Show it; figures that take long are added when they are there. */
-export async function showSummary(main, { source, runs }) {
+export async function showSummary(main, { source, runs, stale }) {
   const place = el("div", { class: "figures" });
   const numbers = el("div", {});
   fill(main, el("div", { class: "page" }, runs.map((run, at) => heading(run, at, runs.length)), numbers, place));
@@ -12,15 +12,21 @@ export async function showSummary(main, { source, runs }) {
     fill(numbers, runs.length > 1 ? comparison(runs, found) : headline(found[0]));
     fill(place, figures(runs, found));
   };
-  let found = await Promise.all(runs.map((_, run) => source.figures(run, false)));
+  const found = await Promise.all(runs.map((_, run) => source.figures(run, false)));
+  if (stale()) return;
   show(found);
-  if (found.some((each) => !each.ready)) {
-    announce("The rest of the figures is being computed.");
-    place.append(el("p", { class: "waiting" }, "Going through every reply for the rest of the figures …"));
-    found = await Promise.all(runs.map((_, run) => source.figures(run, true)));
-    if (place.isConnected) show(found);
-  }
-  announce("All figures are shown.");
+  if (found.every((each) => each.ready)) return;
+  const waiting = el("p", { class: "waiting" }, "Going through every reply for the rest of the figures …");
+  place.append(waiting);
+  announce("The rest of the figures is being computed.");
+  Promise.all(runs.map((_, run) => source.figures(run, true))).then(
+    (all) => {
+      if (stale()) return;
+      show(all);
+      announce("All figures are shown.");
+    },
+    (error) => fill(waiting, error.message),
+  );
 }
 
 function heading(run, at, count) {
@@ -38,7 +44,7 @@ function heading(run, at, count) {
   return el(
     "header",
     { class: count > 1 ? "run-head compared" : "run-head" },
-    el("h1", {}, count > 1 && el("span", { class: `letter ${at ? "second" : "first"}` }, "AB"[at]), run.name),
+    el("h1", {}, count > 1 && el("span", { class: `letter ${at ? "second" : "first"}` }, "AB"[at]), " ", run.name),
     el("p", { class: "soft" }, made.join(" · ")),
   );
 }
@@ -96,7 +102,7 @@ function comparison(runs, found) {
       "table",
       { class: "compared" },
       el("caption", { class: "unseen" }, "Both runs in numbers, 95 % intervals beside them"),
-      el("thead", {}, el("tr", {}, el("td", {}), runs.map((run, at) => el("th", { scope: "col" }, el("span", { class: `letter ${at ? "second" : "first"}` }, "AB"[at]), run.name)), el("th", { scope: "col" }, "B − A"))),
+      el("thead", {}, el("tr", {}, el("td", {}), runs.map((run, at) => el("th", { scope: "col" }, el("span", { class: `letter ${at ? "second" : "first"}` }, "AB"[at]), " ", run.name)), el("th", { scope: "col" }, "B − A"))),
       el("tbody", {}, COMPARED.map(([spokenName, name, digits, interval]) => el("tr", {}, el("th", { scope: "row" }, spokenName), cell(a, name, digits, interval), cell(b, name, digits, interval), el("td", {}, difference(name, digits))))),
     ),
   );

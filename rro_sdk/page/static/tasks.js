@@ -44,7 +44,7 @@ export function tasksHref(query) {
 }
 
 /** Show the table that an address asks for. */
-export async function showTasks(main, { source, runs }, given) {
+export async function showTasks(main, { source, runs, stale }, given) {
   const asked = { ...DEFAULTS, ...given };
   const query = {
     ...asked,
@@ -54,11 +54,17 @@ export async function showTasks(main, { source, runs }, given) {
     limit: LIMIT,
   };
   const found = await source.tasks(query);
+  if (stale()) return;
   const go = (changes) => {
-    location.hash = tasksHref({ ...asked, offset: "0", ...changes });
+    const href = tasksHref({ ...asked, offset: "0", ...changes });
+    if ("q" in changes) location.replace(href);
+    else location.hash = href;
   };
-  const old = main.querySelector("#search");
-  const typed = old && old === document.activeElement ? old.selectionStart : null;
+  // A search box that is being typed into stays the same one: it may be ahead of what was asked.
+  const box = main.querySelector("#search") ?? searchBox();
+  const typed = box === document.activeElement ? [box.selectionStart, box.selectionEnd] : null;
+  if (typed === null) box.value = asked.q;
+  asks = (text) => go({ q: text });
   const columns = runs.length > 1 ? TWO : ONE;
   fill(
     main,
@@ -66,7 +72,7 @@ export async function showTasks(main, { source, runs }, given) {
       "div",
       { class: "page" },
       el("h1", {}, "Tasks"),
-      toolbar(asked, runs, go),
+      toolbar(box, asked, runs, go),
       el("p", { class: "soft count", id: "count" }, span(found, query.offset)),
       found.rows.length
         ? el(
@@ -85,9 +91,8 @@ export async function showTasks(main, { source, runs }, given) {
     ),
   );
   if (typed !== null) {
-    const box = main.querySelector("#search");
     box.focus();
-    box.setSelectionRange(typed, typed);
+    box.setSelectionRange(...typed);
   }
   announce(span(found, query.offset));
 }
@@ -97,23 +102,28 @@ function span(found, offset) {
   return `${number(offset + 1)} to ${number(offset + found.rows.length)} of ${plural(found.total, "task")}`;
 }
 
-function toolbar(asked, runs, go) {
+let asks = () => {};
+
+function searchBox() {
   let waiting = 0;
-  const search = el("input", {
+  const box = el("input", {
     id: "search",
     type: "search",
     placeholder: "Search id or opening   /",
     "aria-label": "Search tasks by id or opening",
-    value: asked.q,
     autocomplete: "off",
     spellcheck: "false",
     on: {
       input: () => {
         clearTimeout(waiting);
-        waiting = setTimeout(() => go({ q: search.value }), 150);
+        waiting = setTimeout(() => asks(box.value), 150);
       },
     },
   });
+  return box;
+}
+
+function toolbar(search, asked, runs, go) {
   const filters = FILTERS.map(([name, label, options]) =>
     el(
       "select",

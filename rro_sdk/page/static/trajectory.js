@@ -9,6 +9,7 @@ import { taskHref } from "./tasks.js";
 /** Show a task, with the candidate that the address names open. */
 export async function showTask(main, context, id, at) {
   const found = await context.source.task(id);
+  if (context.stale()) return;
   const two = context.runs.length > 1;
   const panel = el("aside", { class: "inspector", "aria-label": "Candidate in full", tabindex: -1 });
   const view = { ...context, id, found, panel, two };
@@ -65,13 +66,13 @@ function standing(trajectory) {
 }
 
 function runHead({ runs }, trajectory, run) {
-  return el("header", { class: "tree-head" }, el("h2", {}, el("span", { class: `letter ${run ? "second" : "first"}` }, "AB"[run]), runs[run].name), trajectory && el("p", { class: "soft" }, standing(trajectory)));
+  return el("header", { class: "tree-head" }, el("h2", {}, el("span", { class: `letter ${run ? "second" : "first"}` }, "AB"[run]), " ", runs[run].name), trajectory && el("p", { class: "soft" }, standing(trajectory)));
 }
 
 function told(trajectory) {
   const first = trajectory.steps[0];
   const text = trajectory.messages[first.prefix.at(-1)].content;
-  return el("section", { class: "told", "aria-label": "The task as the policy was told it" }, el("p", { class: "verbatim clamp" }, text));
+  return el("section", { class: "told", "aria-label": "The task as the policy was told it" }, el("p", { class: "verbatim clamp", tabindex: 0 }, text));
 }
 
 function tree(view, trajectory, run) {
