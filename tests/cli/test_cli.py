@@ -3,40 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import io
 import json
 import socket
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from rro_sdk.cli import main
 from servers.fake import FakeServer, FakeSettings
 from tests.checkpoints import SHAPES, write_checkpoint
-
-
-@dataclass(frozen=True)
-class Done:
-    returncode: int
-    stdout: str
-    stderr: str
-
-
-def rro(*arguments: str) -> Done:
-    """One command in this process: the exit code that a shell would see, and what it printed."""
-    out, err, code = io.StringIO(), io.StringIO(), 0
-    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-        try:
-            main(arguments)
-        except SystemExit as end:
-            code = end.code if isinstance(end.code, int) else 1
-    return Done(code, out.getvalue(), err.getvalue())
+from tests.cli.running import Done, rro
 
 
 async def rro_async(*arguments: str) -> Done:
@@ -72,38 +51,12 @@ def one_clear_error(done: Done, *words: str) -> None:
         assert word in lines[0]
 
 
-def test_help_lists_every_command_and_imports_no_trainer() -> None:
-    done = rro("--help")
-    assert done.returncode == 0
-    for name in ("serve", "sample", "train", "reload", "report", "evaluate", "model", "quickstart"):
-        assert name in done.stdout
-    heavy = "('torch', 'trl', 'sglang', 'servers', 'trainers')"
-    code = f"import sys, rro_sdk, rro_sdk.cli; print([m for m in {heavy} if m in sys.modules])"
-    found = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
-    )
-    assert found.stdout.strip() == "[]"
-
-
-@pytest.mark.parametrize(
-    "name", ["serve", "sample", "train", "reload", "report", "evaluate", "model", "quickstart"]
-)
-def test_every_command_has_help(name: str) -> None:
-    assert rro(name, "--help").returncode == 0
-
-
 def test_a_real_process_ends_with_the_code_and_no_traceback(tmp_path: Path) -> None:
     command = [sys.executable, "-c", "from rro_sdk.cli import main; main()", "report", str(tmp_path)]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
     assert done.returncode == 2
     assert done.stderr.startswith("error: ")
     assert len(done.stderr.splitlines()) == 1
-
-
-def test_an_unknown_command_is_bad_input() -> None:
-    done = rro("simple")
-    assert done.returncode == 2
-    assert "simple" in done.stderr
 
 
 async def test_sample_report_and_evaluate_on_a_server(tmp_path: Path, tasks_file: Path) -> None:
