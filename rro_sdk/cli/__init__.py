@@ -27,6 +27,7 @@ COMMANDS = {
     "iterate": "SFT, then explore, train, reload and evaluate, again and again",
     "model": "get a model from the package index, or make a tiny one",
     "plan": "what a method will cost and yield, before it is run",
+    "push": "a dataset or a checkpoint to a hub, card and all",
     "quickstart": "the whole loop, small: serve, SFT, explore, DPO, reload, compare",
     "reload": "bring running servers to a checkpoint",
     "report": "the numbers of a run",
