@@ -17,9 +17,14 @@ from rro_sdk.cluster.shared import SharedFolder
 from rro_sdk.cluster.worker import Hello, Work, refuse_differences
 from rro_sdk.errors import ConfigError, DataError, JournalError, ServerError, ServerUnreachable
 from rro_sdk.journal import Journal, RunHeader
+from rro_sdk.report.summary import RunSummary
+from rro_sdk.report.text import summary_of
+from rro_sdk.sampler import Sampler
 from rro_sdk.types import Proposal, Task
-from tests.cluster.crew import LocalCrew, single, tasks, work
-from tests.toys import ScriptedPolicy
+from servers.fake import FakeServer, FakeSettings
+from tests.chaos import child
+from tests.cluster.crew import METHOD, LocalCrew, single, tasks, work
+from tests.toys import ScriptedPolicy, ToyEnv
 
 COUNT = 24
 BLOCK = 5
@@ -70,6 +75,16 @@ def replies(run: Path) -> dict[str, int]:
         return {task.id: sum(1 for _ in journal.turns_of(task.id)) for task in tasks(COUNT)}
 
 
+def summary(run: Path) -> RunSummary:
+    """What a run reports, less its time."""
+    with Journal.open(run) as journal:
+        found = summary_of(journal)
+    assert found.ledger is not None
+    return msgspec.structs.replace(
+        found, wall_s=0.0, ledger=msgspec.structs.replace(found.ledger, wall_s=0.0)
+    )
+
+
 class Dying(LocalCrew):
     """Loses a sampler each time that it has recorded a little, six times in all."""
 
@@ -96,7 +111,25 @@ async def test_with_samplers_lost_the_run_is_the_one_of_a_single_process(
     assert world.export == expected
     assert (check(world.run).problems, check(world.run).owed) == ((), {})
     assert replies(world.run) == replies(tmp_path / "single")
+    assert summary(world.run) == summary(tmp_path / "single")
     assert totals.finished == COUNT and totals.blocks == -(-COUNT // BLOCK)
+
+
+async def test_with_servers_samplers_keep_their_fleet_from_block_to_block(world: World) -> None:
+    async with FakeServer(FakeSettings(reply=child.reply, max_running_requests=16)) as server:
+        made = work(servers=(server.url,), make_policy=None, tasks_in_flight=None)
+        async with Sampler(
+            ToyEnv(), servers=[server.url], method=METHOD, run_dir=world.path / "single"
+        ) as sampler:
+            async for _ in sampler.events(tasks(COUNT)):
+                pass
+        await world.drive(made=made)
+    assert world.export == (world.path / "single" / "pairs.jsonl").read_bytes()
+    with Journal.open(world.run) as one, Journal.open(world.path / "single") as other:
+        assert (one.header().model, one.header().servers) == (other.header().model, other.header().servers)
+    found, plain = summary(world.run), summary(world.path / "single")
+    assert found.steps == plain.steps and found.ledger is not None and plain.ledger is not None
+    assert found.ledger.entries["kept"].requests == plain.ledger.entries["kept"].requests
 
 
 class Interrupted(LocalCrew):
