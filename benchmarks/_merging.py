@@ -30,7 +30,7 @@ class Merged:
 
     Attributes:
         rows, replies, pairs: merged.
-        seconds: that it took.
+        seconds, cpu_s: that it took, of wall time and of a core.
         size: bytes of the run's journal after it.
     """
 
@@ -38,6 +38,7 @@ class Merged:
     replies: int
     pairs: int
     seconds: float
+    cpu_s: float
     size: int
 
 
@@ -90,14 +91,14 @@ def merge_blocks(blocks: int, tasks: int, rows_of: Callable[[int, int], list[lis
             replies += sum("INTO turn" in statement for statement, _ in content)
             pairs += sum(b'"pair":{' in values[4] for statement, values in content if "event" in statement)
         merger = Merger(run)
-        began = time.perf_counter()
+        began, cpu = time.perf_counter(), time.process_time()
         for number, path in enumerate(images):
             done = Done(number, epoch_name(1, number), "", "", 0, tasks, tasks, 0, 0, 0, 0)
             assert merger.merge(done, path)
-        seconds = time.perf_counter() - began
+        seconds, cpu_s = time.perf_counter() - began, time.process_time() - cpu
         merger.close()
         journal.close()
-        return Merged(rows, replies, pairs, seconds, (run / JOURNAL_NAME).stat().st_size)
+        return Merged(rows, replies, pairs, seconds, cpu_s, (run / JOURNAL_NAME).stat().st_size)
 
 
 def commit_s(size: int, count: int) -> float:

@@ -59,7 +59,7 @@ def measured(demand: Demand, results: Path = RESULTS) -> Costs:
         journal_rows_s=journal_rows_s,
         rows=rows,
         row_bytes=merged.size / merged.rows,
-        merge_rows_s=merged.rows / merged.seconds,
+        merge_rows_s=merged.rows / merged.cpu_s,
         read_rows_s=_result(results, "journal", "rows")
         / _result(results, "journal", "rows opened and summarised"),
         reload_s=_result(results, "reload", "drain: pause beyond the load"),

@@ -26,7 +26,7 @@ class Costs:
         look_cpu_s: of a sampler process, to look at one server once; it does so each second.
         journal_rows_s: that one journal takes.
         rows, row_bytes: that a completion leaves, and how large one is.
-        merge_rows_s: that the merge takes.
+        merge_rows_s: that the merge takes with a core of its own, which is what it waits for.
         read_rows_s: that a report or an export reads.
         reload_s: that a reload holds servers up, beyond loading.
     """

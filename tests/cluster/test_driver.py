@@ -255,7 +255,7 @@ async def test_what_is_in_memory_does_not_grow_with_the_tasks(world: World) -> N
 
     def endless() -> Iterator[Task]:
         nonlocal taken
-        for task in tasks(25 * BLOCK):
+        for task in tasks(15 * BLOCK):
             taken += 1
             yield task
 
@@ -269,7 +269,7 @@ async def test_what_is_in_memory_does_not_grow_with_the_tasks(world: World) -> N
     driver = Driver(crew, world.shared, world.run, block_tasks=BLOCK, note=note)
     await driver.run(endless(), generation, token)
     # Two samplers with two blocks each, four that wait for the merge, one that is merged, one in hand.
-    assert taken == 25 * BLOCK and most <= 10 * BLOCK
+    assert taken == 15 * BLOCK and most <= 10 * BLOCK
 
 
 async def test_a_shard_that_was_changed_is_refused_by_its_digest(world: World) -> None:
