@@ -155,24 +155,21 @@ def test_shell(
                 pytest.fail(f"{block}: `{said}` ends with {ended.code}: {capsys.readouterr().err}")
 
 
-@pytest.mark.parametrize("block", blocks("toml"))
-def test_toml(block: Block, tmp_path: Path) -> None:
-    """The first line may name the file: it is then read as what that file is. Parts of a loop's
-    configuration are read as parts of examples/iterate.toml."""
-    tree = tomllib.loads(block.code)
-    name = block.code.splitlines()[0].strip("# ")
-    if name == "iterate.toml" or "iterations" in tree:
-        loop = tomllib.loads((REPOSITORY / "examples" / "iterate.toml").read_text())
-        parse_config(loop | tree)
-    elif name == "rro.toml":
-        settings = tmp_path / name
-        settings.write_text(block.code)
-        main(["--config", str(settings), "config", "show"])
-
-
-@pytest.mark.parametrize("block", blocks("json", "yaml"))
-def test_data(block: Block) -> None:
+@pytest.mark.parametrize("block", blocks("toml", "json", "yaml"))
+def test_data(block: Block, tmp_path: Path) -> None:
+    """It can be read. TOML may name its file in the first line: it is then read as what that file is, parts
+    of a loop's configuration as parts of examples/iterate.toml."""
     if block.language == "json":
         json.loads(block.code)
-    else:
+    elif block.language == "yaml":
         yaml.safe_load(block.code)
+    else:
+        tree = tomllib.loads(block.code)
+        name = block.code.splitlines()[0].strip("# ")
+        if name == "iterate.toml" or "iterations" in tree:
+            loop = tomllib.loads((REPOSITORY / "examples" / "iterate.toml").read_text())
+            parse_config(loop | tree)
+        elif name == "rro.toml":
+            settings = tmp_path / name
+            settings.write_text(block.code)
+            main(["--config", str(settings), "config", "show"])
