@@ -299,20 +299,22 @@ async def test_every_view_is_accessible_and_fits_a_telephone(site: Site) -> None
         ("#/tasks", IN_TABLE),
         (TASK, IN_TASK),
     ]
+    grave: list[str] = []
     for scheme, start in (("light", site.one), ("dark", site.two)):
         async with site.page(axe(), color_scheme=scheme) as watched:
             page = watched.page
             await watched.go(start)
             for route, ready in views:
                 await watched.view(route, ready)
-                await _is_accessible(page, f"{scheme} {route}")
+                grave += [f"{scheme} {route} {each}" for each in await _grave(page)]
             await page.locator(".candidate").first.click()
             await page.locator(".compare-with button").first.click()
             await page.wait_for_selector(".diff")
-            await _is_accessible(page, f"{scheme} diff")
+            grave += [f"{scheme} diff {each}" for each in await _grave(page)]
             await page.keyboard.press("?")
             await page.wait_for_selector("dialog[open]")
-            await _is_accessible(page, f"{scheme} keys")
+            grave += [f"{scheme} keys {each}" for each in await _grave(page)]
+    assert grave == []
     async with site.page(viewport={"width": 390, "height": 800}) as watched:
         await watched.go(site.one)
         for route, ready in views:
@@ -321,13 +323,11 @@ async def test_every_view_is_accessible_and_fits_a_telephone(site: Site) -> None
             assert wide <= 390, route
 
 
-async def _is_accessible(page: Any, where: str) -> None:
-    found = await page.evaluate(
-        "async () => (await axe.run(document, { resultTypes: ['violations'] })).violations"
-    )
-    grave = [
+async def _grave(page: Any) -> list[str]:
+    """What axe-core finds serious or critical, each with the first element."""
+    asked = "async () => (await axe.run(document, { resultTypes: ['violations'] })).violations"
+    return [
         f"{each['id']}: {each['nodes'][0]['html'][:200]}"
-        for each in found
+        for each in await page.evaluate(asked)
         if each["impact"] in ("serious", "critical")
     ]
-    assert grave == [], where

@@ -9,7 +9,11 @@ export async function openSource() {
 }
 
 class Served {
-  complete = true;
+  note = "";
+
+  has() {
+    return true;
+  }
 
   async about() {
     return ask("runs");
@@ -44,8 +48,13 @@ class Embedded {
   constructor(about) {
     this.data = about;
     this.opened = new Map();
-    this.complete = about.kept.length === about.rows.length;
     this.places = new Map(about.kept.map((id, at) => [id, at]));
+    const [kept, all] = [about.kept.length, about.rows.length];
+    this.note = kept < all ? `This file holds the trajectories of ${kept} of these ${all} tasks; rro view serves all.` : "";
+  }
+
+  has(id) {
+    return this.places.has(id);
   }
 
   async about() {

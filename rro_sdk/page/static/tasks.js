@@ -73,7 +73,7 @@ export async function showTasks(main, { source, runs, stale }, given) {
       { class: "page" },
       el("h1", {}, "Tasks"),
       toolbar(box, asked, runs, go),
-      el("p", { class: "soft count", id: "count" }, span(found, query.offset)),
+      el("p", { class: "soft count" }, el("span", { id: "count" }, span(found, query.offset)), source.note && ` · ${source.note}`),
       found.rows.length
         ? el(
             "div",
@@ -83,7 +83,7 @@ export async function showTasks(main, { source, runs, stale }, given) {
               { class: "tasks" },
               el("caption", { class: "unseen" }, "Tasks of the run; a heading's button sorts"),
               el("thead", {}, el("tr", {}, columns.map((column) => heading(column, asked, go)))),
-              el("tbody", {}, found.rows.map((row) => line(row, columns))),
+              el("tbody", {}, found.rows.map((row) => line(row, columns, source))),
             ),
           )
         : el("p", { class: "empty" }, "No task is like that. ", el("a", { href: "#/tasks" }, "Show all")),
@@ -157,12 +157,12 @@ function heading([name, text, , side], asked, go) {
   );
 }
 
-function line(row, columns) {
+function line(row, columns, source) {
   const id = (row[0] ?? row[1]).id;
   const open = (event) => {
     if (!event.target.closest("a") && !getSelection().toString()) location.hash = taskHref(id);
   };
-  return el("tr", { on: { click: open } }, columns.map(([, , cell, side], at) => el(at ? "td" : "th", { class: side, scope: at ? null : "row" }, cell(...row))));
+  return el("tr", { on: { click: open } }, columns.map(([, , cell, side], at) => el(at ? "td" : "th", { class: side, scope: at ? null : "row" }, cell(...row), !at && !source.has(id) && el("span", { class: "soft" }, "not in this file"))));
 }
 
 /** The address of a task, and of a candidate within it. */

@@ -50,7 +50,7 @@ function top({ id, found, runs, source }) {
     el("p", { class: "crumbs" }, el("a", { href: "#/tasks" }, "← Tasks")),
     el("h1", {}, id),
     runs.length === 1 && el("p", { class: "soft" }, standing(one)),
-    el("nav", { class: "pager", "aria-label": source.complete ? "Other tasks" : "Other tasks of this file" }, go(found.before, "← Previous", "previous-task"), go(found.after, "Next →", "next-task")),
+    el("nav", { class: "pager", "aria-label": source.note ? "Other tasks of this file" : "Other tasks" }, go(found.before, "← Previous", "previous-task"), go(found.after, "Next →", "next-task")),
   );
 }
 
