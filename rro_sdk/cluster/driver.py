@@ -12,6 +12,7 @@ import secrets
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -51,6 +52,12 @@ LOOK_S = 0.5
 
 RIVALS_S = 10.0
 """Between two looks for a driver that took the run over."""
+
+TAKE_S = 5.0
+"""How long a sampler has to record what it holds of a block that is taken from it."""
+
+MOST_STARTS = 3
+"""A sampler that dies so often before it does anything would do so again."""
 
 NO_SAMPLER_S = 600.0
 """How long a run goes on without any sampler, while nodes come back."""
@@ -160,10 +167,8 @@ class Driver:
         Raises:
             ConfigError: the folder cannot be written.
         """
-        if not shared.reachable():
-            raise ConfigError(
-                f"the shared folder {shared.url} cannot be read from here; check it and its rights"
-            )
+        if (why := shared.try_out("nodes/driver")) is not None:
+            raise ConfigError(f"the shared folder {shared.url} cannot be written from here: {why}")
         token = secrets.token_hex(8)
         generation = max((int(name) for name in shared.names("drivers")), default=0) + 1
         while not shared.create(Driver.name(generation), token.encode()):
@@ -197,19 +202,45 @@ class Driver:
 
     async def _muster(self, token: str) -> RunHeader:
         """Wait for every sampler, and see that all can do the same work."""
-        hellos = await asyncio.gather(*(self._hello(member) for member in range(self._crew.size)))
+        hellos = await asyncio.gather(*map(self._first_hello, range(self._crew.size)))
         self._refuse(hellos, token)
         return hellos[0].header
 
-    async def _hello(self, member: int) -> Hello:
-        while True:
+    async def _first_hello(self, member: int) -> Hello:
+        for _ in range(MOST_STARTS):
             try:
-                hello = await self._crew.hello(member)
+                return await self._hello(member)
             except SamplerLost:
                 await self._crew.replace(member)
-                continue
-            self._ready[member].set()
-            return hello
+        raise ConfigError(
+            f"a sampler died {MOST_STARTS} times while it started; see the cluster's logs for why"
+        )
+
+    async def _hello(self, member: int) -> Hello:
+        hello = await self._crew.hello(member)
+        self._ready[member].set()
+        return hello
+
+    async def _renew(self, member: int) -> None:
+        """Make a sampler anew and wait for it, as long as it takes while there are others."""
+        self.totals.lost += 1
+        await self._crew.replace(member)
+        until = time.monotonic() + NO_SAMPLER_S
+        while not self._ready[member].is_set():
+            try:
+                async with asyncio.timeout(NO_SAMPLER_S):
+                    await self._hello(member)
+            except SamplerLost:
+                await asyncio.sleep(LOOK_S)
+                await self._crew.replace(member)
+            except TimeoutError:
+                pass  # its node has not come back
+            if any(each.is_set() for each in self._ready):
+                until = time.monotonic() + NO_SAMPLER_S
+            elif time.monotonic() > until:
+                raise ConfigError(
+                    f"no sampler came up within {NO_SAMPLER_S:g} s; see what became of the cluster"
+                )
 
     def _refuse(self, hellos: list[Hello], token: str) -> None:
         refuse_differences(versions(), hellos)
@@ -280,10 +311,9 @@ class Driver:
         except BaseExceptionGroup as errors:
             raise _first(errors) from None
         finally:
+            self._shared.give_up()  # who waits for storage now would keep the run from its end
             await to_the_end(self._stand_down())
-            while not done.empty():
-                if (last := done.get_nowait()) is not None:
-                    await to_the_end(self._merge_one(last, merger))
+            await to_the_end(self._merge_left(done, merger))
 
     async def _keep_busy(
         self, member: int, blocks: _Source, given: Assignments, done: asyncio.Queue[Done | None]
@@ -339,7 +369,7 @@ class Driver:
             victim, before, block = stolen
             self.totals.moved += 1
             try:
-                async with asyncio.timeout(LOOK_S):
+                async with asyncio.timeout(TAKE_S):
                     await self._crew.take_away(victim, before)
             except (SamplerLost, TimeoutError):
                 pass  # whatever it still writes is under an epoch that nobody reads
@@ -375,10 +405,7 @@ class Driver:
         """Keep one sampler: ask how it stands, make it anew when it is gone."""
         while True:
             if not self._ready[member].is_set():
-                self.totals.lost += 1
-                await self._crew.replace(member)
-                async with asyncio.timeout(NO_SAMPLER_S):
-                    await self._hello(member)
+                await self._renew(member)
             try:
                 async with asyncio.timeout(STOP_S):
                     progress = await self._crew.progress(member)
@@ -407,6 +434,13 @@ class Driver:
     async def _merge(self, done: asyncio.Queue[Done | None], merger: Merger) -> None:
         while (each := await done.get()) is not None:
             await to_the_end(self._merge_one(each, merger))
+
+    async def _merge_left(self, done: asyncio.Queue[Done | None], merger: Merger) -> None:
+        """What a run that ends early has not merged yet; a later one does where this cannot."""
+        while not done.empty():
+            if (each := done.get_nowait()) is not None:
+                with suppress(JournalError):
+                    await self._merge_one(each, merger)
 
     async def _merge_one(self, done: Done, merger: Merger) -> None:
         began = time.monotonic()

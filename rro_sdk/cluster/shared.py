@@ -82,13 +82,13 @@ class SharedFolder:
         """Name a file that exists, and will: where it is missing, the storage is."""
         self._backend.anchor = name
 
-    def reachable(self) -> bool:
-        """Whether it answers, at once."""
+    def try_out(self, name: str) -> str | None:
+        """Write a file, at once: why that cannot be done, or None where it was."""
         try:
-            self._backend.names("")
-        except troubles():
-            return False
-        return True
+            self._backend.put(name, b"1")
+        except troubles() as error:
+            return getattr(error, "strerror", None) or type(error).__name__
+        return None
 
     def put(self, name: str, data: bytes) -> None:
         """Write a file: durable, and whole or not there."""

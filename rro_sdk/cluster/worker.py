@@ -79,7 +79,8 @@ class Hello(msgspec.Struct, frozen=True):
     Attributes:
         node: its address, for people.
         versions: of Python and `PACKAGES`.
-        token: what it reads in the shared folder under the driver's name; None where it sees nothing.
+        token: what it reads in the shared folder under the driver's name; None where it sees nothing, or
+            may not write.
         header: what it would write of the run.
     """
 
@@ -173,6 +174,8 @@ class Worker:
         self._fleet: Fleet | None = None
         self._policy: Policy | None = None
         self._header: RunHeader | None = None
+        self._hello: Hello | None = None
+        self._greeting = asyncio.Lock()
 
     async def hello(self) -> Hello:
         """Get ready: environment, servers and shared folder.
@@ -180,10 +183,14 @@ class Worker:
         Raises:
             RROError: one of them does not work from here.
         """
+        async with self._greeting:  # whoever asks again gets the same answer
+            if self._hello is None:
+                self._hello = await self._get_ready()
+            return self._hello
+
+    async def _get_ready(self) -> Hello:
         gc.set_threshold(NEW_OBJECTS, *gc.get_threshold()[1:])
-        token = await asyncio.to_thread(self._shared.get, self._driver) if self._shared.reachable() else None
-        if token is not None:
-            self._shared.anchor(self._driver)
+        token = await asyncio.to_thread(self._see_shared)
         self._scratch = tempfile.mkdtemp(prefix="rro-shards-", dir=self._scratch)
         self._stack.callback(shutil.rmtree, self._scratch, ignore_errors=True)
         work = self._work
@@ -199,6 +206,14 @@ class Worker:
             self._policy = work.make_policy()
         self._header = Describer(self._env, policy=self._policy, **self._settings()).describe(infos)
         return Hello(self._node, versions(), None if token is None else token.decode(), self._header)
+
+    def _see_shared(self) -> bytes | None:
+        """The driver's token, where this node sees it and can write beside it."""
+        token = self._shared.get(self._driver)
+        if token is None or self._shared.try_out(f"nodes/{self._node}") is not None:
+            return None
+        self._shared.anchor(self._driver)
+        return token
 
     async def run(self, block: Block) -> Done | None:
         """Sample a block to its end.

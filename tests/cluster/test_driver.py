@@ -12,7 +12,7 @@ import pytest
 
 from rro_sdk.checking import check
 from rro_sdk.cluster.blocks import Block, Done, folder
-from rro_sdk.cluster.driver import Driver, Totals
+from rro_sdk.cluster.driver import Driver, SamplerLost, Totals
 from rro_sdk.cluster.shared import SharedFolder
 from rro_sdk.cluster.worker import Hello, Work, refuse_differences
 from rro_sdk.errors import ConfigError, DataError, JournalError, ServerError, ServerUnreachable
@@ -230,6 +230,26 @@ async def test_a_node_that_does_not_see_the_shared_folder_is_named(world: World)
     with pytest.raises(ConfigError, match="node node1 does not see the shared folder"):
         await world.drive(Blind)
     assert not world.run.exists()
+
+
+async def test_a_shared_folder_that_cannot_be_written_is_named_at_once(tmp_path: Path) -> None:
+    (tmp_path / "shared").write_text("a file")
+    with pytest.raises(
+        ConfigError, match=r"shared cannot be written from here: (Not a directory|File exists)"
+    ):
+        Driver.enlist(SharedFolder(str(tmp_path / "shared")))
+
+
+class StillBorn(LocalCrew):
+    """Samplers that die before they say anything."""
+
+    async def hello(self, member: int) -> Hello:
+        raise SamplerLost
+
+
+async def test_samplers_that_die_when_they_start_end_the_run(world: World) -> None:
+    with pytest.raises(ConfigError, match="a sampler died 3 times while it started"):
+        await world.drive(StillBorn)
 
 
 def test_a_node_with_other_versions_is_named() -> None:
