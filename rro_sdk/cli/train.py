@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from rro_sdk.cli._groups import Group
+from rro_sdk.cli._monitoring import log_option
 from rro_sdk.cli._options import device_option, json_option, seed_option
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ def _shared_options(command: F) -> F:
             metavar="CONFIG",
             help="Many devices: a configuration of accelerate, or ddp, fsdp, deepspeed-zero2, cpu, ...",
         ),
+        log_option,
         click.option("--tensorboard", type=click.Path(path_type=Path), help="Write TensorBoard events here."),
         click.option("--resume", is_flag=True, help="Go on from the last saved state, if there is one."),
         click.option("--save-every", type=int, metavar="STEPS", help="Save states to resume from."),
@@ -94,12 +96,11 @@ def command() -> None:
 @command.command("sft", short_help="on the actions of expert turns")
 @click.option("--data", required=True, type=click.Path(path_type=Path), help="SFT rows, or a run's folder.")
 @_shared_options
-def sft(as_json: bool, **settings: Any) -> None:
+def sft(as_json: bool, log: tuple[str, ...], **settings: Any) -> None:
     """Supervised fine-tuning, on the completions alone."""
     from trainers import SFTSettings, train_sft
 
-    chosen = SFTSettings(**settings)
-    _report(chosen, train_sft(chosen, on_event=_show), as_json)
+    _train(train_sft, SFTSettings(**settings), log, as_json)
 
 
 @command.command("dpo", short_help="on preference pairs")
@@ -118,12 +119,11 @@ def sft(as_json: bool, **settings: Any) -> None:
 )
 @_reference_options
 @_shared_options
-def dpo(as_json: bool, **settings: Any) -> None:
+def dpo(as_json: bool, log: tuple[str, ...], **settings: Any) -> None:
     """Direct preference optimization."""
     from trainers import DPOSettings, train_dpo
 
-    chosen = DPOSettings(**settings)
-    _report(chosen, train_dpo(chosen, on_event=_show), as_json)
+    _train(train_dpo, DPOSettings(**settings), log, as_json)
 
 
 @command.command("kto", short_help="on labelled completions")
@@ -134,12 +134,11 @@ def dpo(as_json: bool, **settings: Any) -> None:
 @click.option("--undesirable-weight", type=float, default=1.0, show_default=True, help="Of bad ones.")
 @_reference_options
 @_shared_options
-def kto(as_json: bool, **settings: Any) -> None:
+def kto(as_json: bool, log: tuple[str, ...], **settings: Any) -> None:
     """Kahneman-Tversky optimization on completions with a label; a pair gives two."""
     from trainers import KTOSettings, train_kto
 
-    chosen = KTOSettings(**settings)
-    _report(chosen, train_kto(chosen, on_event=_show), as_json)
+    _train(train_kto, KTOSettings(**settings), log, as_json)
 
 
 @command.command("reward", short_help="a reward model, on pairs")
@@ -148,12 +147,25 @@ def kto(as_json: bool, **settings: Any) -> None:
 )
 @click.option("--margin/--no-margin", default=True, help="Chosen must lead by the rewards' difference.")
 @_shared_options
-def reward(as_json: bool, **settings: Any) -> None:
+def reward(as_json: bool, log: tuple[str, ...], **settings: Any) -> None:
     """A reward model: MODEL with a head of one number, on whole conversations."""
     from trainers import RewardSettings, train_reward
 
-    chosen = RewardSettings(**settings)
-    _report(chosen, train_reward(chosen, on_event=_show), as_json)
+    _train(train_reward, RewardSettings(**settings), log, as_json)
+
+
+def _train(
+    train: Callable[..., TrainResult], chosen: TrainSettings, log: tuple[str, ...], as_json: bool
+) -> None:
+    from rro_sdk.metrics import open_sinks
+    from trainers.metrics import telling
+
+    # Beside the checkpoint, for its own folder is whole or not there.
+    board = chosen.out.parent / "tensorboard" / chosen.out.name
+    names = [f"{name}={board}" if name == "tensorboard" else name for name in log]
+    with open_sinks(names, chosen.out) as sinks:
+        result = train(chosen, on_event=telling(sinks, _show))
+    _report(chosen, result, as_json)
 
 
 def _show(event: Event) -> None:

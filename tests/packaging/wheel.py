@@ -97,6 +97,8 @@ def _passes(wheel: Path, python: str) -> bool:
         tests = work / "tests"
         for path in (*SHARED, *TESTS):
             _copy(REPOSITORY / "tests" / path, tests / path)
+        for path in ("pyproject.toml", "examples/test_with_fixtures.py"):
+            _copy(REPOSITORY / path, work / path)
         (work / "pytest.ini").write_text(
             "[pytest]\nasyncio_mode = auto\nasyncio_default_fixture_loop_scope = function\npythonpath = .\n"
         )

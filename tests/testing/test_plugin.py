@@ -5,57 +5,23 @@ from __future__ import annotations
 import subprocess
 import sys
 from importlib import metadata
-from pathlib import Path
 
 import pytest
 
 from rro_sdk.errors import ConfigError
 from rro_sdk.testing import ScriptedPolicy
 from rro_sdk.types import Message
+from tests.conftest import REPOSITORY
 
 pytest_plugins = "pytester"
 
 PLUGIN = "rro_sdk.testing.plugin"
 
-USERS = """
-import asyncio
-
-import rro_sdk as rro
-from servers.fake import Fault
-
-
-def run(sampler, tasks):
-    async def explore():
-        async with sampler:
-            return [pair async for pair in sampler.pairs(tasks)]
-
-    return asyncio.run(explore())
-
-
-def test_pairs_come_of_a_server(rro_server, rro_env, rro_tasks):
-    sampler = rro.Sampler(rro_env, servers=[rro_server.url])
-    pairs = run(sampler, rro_tasks)
-    assert sampler.summary().tasks == 4 and rro_server.counters.requests > 0
-    assert {pair.task_id for pair in pairs} <= {task.id for task in rro_tasks}
-
-
-def test_a_failing_server_is_asked_again(rro_servers, rro_env, rro_tasks):
-    server = rro_servers(reply=lambda messages, seed, index: "Action: move 0", faults={1: Fault("status")})
-    sampler = rro.Sampler(rro_env, servers=[server.url])
-    run(sampler, rro_tasks[:1])
-    assert sampler.summary().retries == 1
-
-
-def test_a_policy_says_what_it_is_told(rro_policy, rro_env, rro_tasks):
-    policy = rro_policy([f"Action: move {move}" for move in rro_env.expert(rro_tasks[0].id)])
-    sampler = rro.Sampler(rro_env, policy=policy)
-    assert run(sampler, rro_tasks[:1]) == []
-    assert sampler.summary().mean_outcome == 1.0 and len(policy.asked) > 4
-"""
+EXAMPLE = REPOSITORY / "examples" / "test_with_fixtures.py"
 
 
 def test_users_tests_run_with_them(pytester: pytest.Pytester) -> None:
-    pytester.makepyfile(USERS)
+    pytester.makepyfile(EXAMPLE.read_text(encoding="utf-8"))
     loaded = [] if _installed() else ["-p", PLUGIN]
     pytester.runpytest_inprocess("-p", "no:cacheprovider", *loaded).assert_outcomes(passed=3)
 
@@ -73,7 +39,7 @@ def test_nothing_of_ours_is_imported_before_a_fixture_is_asked_for(pytester: pyt
         """
     )
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:hypothesispytest"],
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"],
         cwd=pytester.path,
         capture_output=True,
         text=True,
@@ -83,7 +49,7 @@ def test_nothing_of_ours_is_imported_before_a_fixture_is_asked_for(pytester: pyt
 
 
 def test_the_distribution_declares_them() -> None:
-    text = (Path(__file__).parents[2] / "pyproject.toml").read_text(encoding="utf-8")
+    text = (REPOSITORY / "pyproject.toml").read_text(encoding="utf-8")
     assert f'[project.entry-points.pytest11]\nrro = "{PLUGIN}"' in text
 
 
