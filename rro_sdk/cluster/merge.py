@@ -28,6 +28,9 @@ BUSY_S = 10.0
 CACHE_KB = 32_000
 """Of the journal's pages: the inner ones of its trees stay, and memory is bounded."""
 
+CHECKPOINT_PAGES = 16_384
+"""64 MB of merged pages before they are written to their places: many blocks change the same inner ones."""
+
 _NOTE = "block/"
 _encoder = msgspec.json.Encoder()
 _step = msgspec.json.Decoder(StepRecord)
@@ -52,6 +55,7 @@ class Merger:
             )
             self._connection.execute("PRAGMA synchronous=NORMAL")
             self._connection.execute(f"PRAGMA cache_size=-{CACHE_KB}")
+            self._connection.execute(f"PRAGMA wal_autocheckpoint={CHECKPOINT_PAGES}")
         except sqlite3.Error as error:
             raise JournalError(f"cannot merge into the run in {run_dir}: {error}") from error
 
