@@ -160,6 +160,7 @@ class _Seed:
             device=given.device,
             share_device=given.share_device,
             extra_args=given.server_args,
+            max_running_requests=given.max_running_requests,
             concurrency=given.concurrency,
         )
         async with PolicyServers(table, self.work.keys, self.folder / "logs") as servers:

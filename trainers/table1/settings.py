@@ -54,6 +54,7 @@ class Table1Settings:
         device: of started servers.
         share_device: stop the started server while a trainer runs, where both need one device.
         server_args: further flags of started servers.
+        max_running_requests: that a started server decodes at once.
         concurrency: requests in flight per server; by default its own queue decides.
     """
 
@@ -82,6 +83,7 @@ class Table1Settings:
     device: Literal["auto", "cpu", "cuda"] = "auto"
     share_device: bool = False
     server_args: tuple[str, ...] = ()
+    max_running_requests: int | None = None
     concurrency: int | None = None
 
     def __post_init__(self) -> None:
@@ -148,7 +150,7 @@ class Table1Settings:
     def plain(self) -> dict[str, Any]:
         """The settings as data, without what does not touch the result."""
         free = {"out", "tasks", "seeds", "servers", "parallel"}
-        free |= {"device", "share_device", "server_args", "concurrency"}
+        free |= {"device", "share_device", "server_args", "max_running_requests", "concurrency"}
         return {name: value for name, value in asdict(self).items() if name not in free}
 
 
