@@ -31,6 +31,7 @@ from rro_sdk.types import (
     StepRecord,
     TaskEnd,
     TaskFailed,
+    Usage,
     VersionChanged,
     Wasted,
 )
@@ -72,8 +73,9 @@ class RunFold:
         self._accounts: dict[str, TaskAccount] = {}
         self._spent: dict[str, dict[Kind, Entry]] = {}
         self._closed: dict[Kind, Entry] = {kind: Entry() for kind in get_args(Kind)}
-        self._ended: dict[str, None] = {}
+        self._ended: set[str] = set()
         self._booked: set[str] = set()
+        self._decided: dict[str, int] = {}
         self._due: dict[str, None] = {}
 
     def add(self, event: Event) -> None:
@@ -83,23 +85,24 @@ class RunFold:
             if account is None:
                 account = self._accounts[event.task_id] = TaskAccount(reestimates=self._reestimates)
             account.add(event)
-            if event.task_id not in self._ended:
-                self._due[event.task_id] = None
         match event:
             case StepRecord():
                 self._add_step(event)
             case Baseline():
                 self._rollouts += len(event.estimate.outcomes)
+                self._decide(event)
             case Searched():
                 self._rollouts += event.rollouts
+                self._decide(event)
             case TaskEnd():
                 self._finished += 1
                 self._outcomes += event.outcome
-                self._due.pop(event.task_id, None)
-                self._ended[event.task_id] = None
+                self._ended.add(event.task_id)
+                self._due[event.task_id] = None
                 self._set_aside.pop(event.task_id, None)
             case TaskFailed():
                 self._set_aside[event.task_id] = event.fault_of
+                self._due[event.task_id] = None
             case Resumed():  # takes up what a server's fault had set aside
                 self._set_aside = {
                     task_id: fault for task_id, fault in self._set_aside.items() if fault != "server"
@@ -114,7 +117,13 @@ class RunFold:
             case Discarded() | VersionChanged():
                 pass
 
+    def _decide(self, event: StepRecord | Baseline | Searched) -> None:
+        """What a decision cost by its own account, which stands until the task's replies are read."""
+        before = self._decided.get(event.task_id, 0)
+        self._decided[event.task_id] = before + event.usage.completion_tokens
+
     def _add_step(self, record: StepRecord) -> None:
+        self._decide(record)
         self._steps[record.outcome] += 1
         self._candidates += len(record.candidates)
         if record.no_pair is None:
@@ -161,19 +170,14 @@ class RunFold:
             self._null_steps += 1
         return count
 
-    def due(self, ended: int, others: int) -> list[str]:
-        """Tasks whose spending changed since `spend` heard of it, those that wait longest first.
-
-        Args:
-            ended: most of those that came to their end; each is due once.
-            others: most of the others, which are due again with each of their steps.
-        """
-        return [*islice(self._ended, ended), *islice(self._due, others)]
+    def due(self, most: int) -> list[str]:
+        """Tasks, `most` at most, that ended or were set aside since `spend` heard of them."""
+        return list(islice(self._due, most))
 
     def open(self, begun: Iterable[str]) -> None:
         """Tasks that were begun, whether anything of them was decided or not: they are due as well."""
         for task_id in begun:
-            if task_id not in self._booked and task_id not in self._ended:
+            if task_id not in self._booked:
                 self._due[task_id] = None
 
     def spend(self, task_ids: Sequence[str], rows: Iterable[Spent]) -> None:
@@ -184,18 +188,23 @@ class RunFold:
             rows: theirs, of `Journal.spent_by`.
         """
         nothing = TaskAccount()
-        found: dict[str, dict[Kind, Entry]] = {task_id: {} for task_id in task_ids}
+        found: dict[str, dict[Kind, list[int]]] = {task_id: {} for task_id in task_ids}
         for task_id, attempt, step, candidate, rollout, requests, usage in rows:
             kind = self._accounts.get(task_id, nothing).kind(attempt, step, candidate, rollout)
-            entries = found[task_id]
-            entries[kind] = entries.get(kind, Entry()).plus(usage, requests)
-        for task_id, entries in found.items():
+            sums = found[task_id].setdefault(kind, [0, 0, 0, 0])
+            sums[0] += usage.prompt_tokens
+            sums[1] += usage.cached_tokens
+            sums[2] += usage.completion_tokens
+            sums[3] += requests
+        for task_id, each in found.items():
+            entries = {kind: Entry(Usage(*sums[:3]), sums[3]) for kind, sums in each.items()}
             self._due.pop(task_id, None)
+            self._decided.pop(task_id, None)
             if task_id in self._ended:
                 _add_to(self._closed, entries)
                 self._spent.pop(task_id, None)
                 self._accounts.pop(task_id, None)
-                del self._ended[task_id]
+                self._ended.discard(task_id)
                 self._booked.add(task_id)
             else:
                 self._spent[task_id] = entries
@@ -273,8 +282,9 @@ class RunFold:
 
     def _generated(self, sampling: SamplerStatus | None) -> dict[Kind, int]:
         found = {kind: entry.usage.completion_tokens for kind, entry in self.entries().items()}
+        found["kept"] += sum(self._decided.values())
         if sampling is not None:
-            # A task's replies are read when something of it is decided; the sampler counts them all.
+            # A task's replies are read when it has ended; the sampler counts them all.
             replies = sampling.tokens_before + sampling.usage
             booked = sum(found[kind] for kind in ("kept", "speculative", "set_aside"))
             booked += found["reload"] - self._closed["reload"].usage.completion_tokens

@@ -24,9 +24,6 @@ that are not shown."""
 TASKS_AT_ONCE = 32
 """Tasks in one query of what they cost, which a look takes at least: some thousand replies."""
 
-OPEN_AT_ONCE = 4
-"""Tasks that are not at their end, whose cost is read again: so many a look, in turns."""
-
 NULLS_AT_ONCE = 16
 
 
@@ -62,8 +59,8 @@ class RunReader:
         """
         status, last = self._status(), self._journal.last_seq()
         until = time.monotonic() + self._budget_s
-        # What a task cost is read a look after it changed: its last replies may be on their way.
-        while self._read_spending(OPEN_AT_ONCE) and not _over(until):
+        # What a task cost is read a look after its end: its last replies may be on their way.
+        while self._read_spending() and not _over(until):
             pass
         while self._read_events() and not _over(until):
             pass
@@ -87,18 +84,18 @@ class RunReader:
             pass
         if not _over(until):
             self._fold.open(self._journal.begun())
-        while self._read_spending(TASKS_AT_ONCE) and not _over(until):
+        while self._read_spending() and not _over(until):
             pass
         while not _over(until) and self._fold.estimate_nulls(NULLS_AT_ONCE):
             pass
         return self._view(status, last, phase)
 
-    def _read_spending(self, open_tasks: int) -> bool:
-        """Whether there may be more to be read at once."""
-        due = self._fold.due(TASKS_AT_ONCE, open_tasks)
+    def _read_spending(self) -> bool:
+        """Whether there may be more."""
+        due = self._fold.due(TASKS_AT_ONCE)
         if due:
             self._fold.spend(due, self._journal.spent_by(due))
-        return len(due) >= TASKS_AT_ONCE
+        return len(due) == TASKS_AT_ONCE
 
     def _read_events(self) -> bool:
         """Whether there may be more."""

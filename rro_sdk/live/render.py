@@ -19,6 +19,9 @@ NARROWEST = 40
 
 LABEL = 12
 
+SILENT_S = 5.0
+"""A sampler tells once a second; from here on it is worth knowing that it does not."""
+
 GAP = "   "
 """Between figures of a line: a comma would meet those within numbers."""
 SAID: Mapping[Phase, str] = {
@@ -98,6 +101,8 @@ def _title(view: View, width: int, glyphs: Glyphs) -> list[Text]:
     said = Text(SAID[view.phase], style="bold" if view.phase == "sampling" else "bold yellow")
     if view.phase == "sampling" and view.elapsed_s is not None:
         said.append(f" for {clock(view.elapsed_s)}", style="not bold")
+        if view.silent_s is not None and view.silent_s >= SILENT_S:
+            said.append(f", silent for {clock(view.silent_s)}", style="bold yellow")
     elif view.elapsed_s is not None:
         said.append(f" after {clock(view.elapsed_s)}", style="not bold")
     what = Text(f"{view.method} on {view.environment}", style="dim")

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Sequence
 from types import TracebackType
 from typing import Self
 
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderResult
 from rich.control import Control
 from rich.live import Live
 from rich.text import Text
@@ -83,16 +84,26 @@ class Screen:
             if size != self._size:  # lines of another width have been broken by the terminal
                 self._console.control(Control.clear(), Control.home())
                 self._size = size
-            self._live.update(self._text(view, size.height - 1), refresh=True)
+            self._live.update(self._page(view, size.height - 1), refresh=True)
         elif self._page_only:
-            self._console.print(self._text(view, None), highlight=False, soft_wrap=True)
+            self._console.print(self._page(view, None), highlight=False, soft_wrap=True)
         elif last or self._shown_at is None or time.monotonic() - self._shown_at >= LINE_EVERY_S:
             self._shown_at = time.monotonic()
             if (text := line(view)) != self._line:
                 self._console.print(text, highlight=False, markup=False, soft_wrap=True)
             self._line = text
 
-    def _text(self, view: View, height: int | None) -> Text:
+    def _page(self, view: View, height: int | None) -> _Page:
         ascii_only = self._console.options.ascii_only
-        lines = page(view, self._console.width, height=height, ascii_only=ascii_only)
-        return Text("\n").join(lines)
+        return _Page(page(view, self._console.width, height=height, ascii_only=ascii_only))
+
+
+class _Page:
+    """Lines as they are: none is too long, and rich would take as long again to find that out."""
+
+    def __init__(self, lines: Sequence[Text]) -> None:
+        self._lines = lines
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        for text in self._lines:
+            yield from text.render(console, end="\n")

@@ -14,8 +14,11 @@ STATUS_NAME = "live.json"
 TELL_S = 1.0
 """Between two writes: what a person can read; a write costs a fraction of a millisecond."""
 
-SILENT_S = 15.0
-"""After so long without a word a sampler is taken for dead: it tells once a second, but machines stall."""
+SILENT_S = 30.0
+"""After so long without a word a sampler of another machine is taken for dead: it tells once a second."""
+
+SILENT_HERE_S = 600.0
+"""The same where its process is there, which may be held up by its environment, or be another's by now."""
 
 Ended = Literal["finished", "interrupted", "failed"]
 
@@ -83,5 +86,5 @@ def phase_of(status: SamplerStatus | None, *, now: float, alive: bool | None) ->
         return "unknown"
     if status.ended is not None:
         return status.ended
-    # A process that is there may still be another's, which took over the number.
-    return "lost" if alive is False or now - status.at > SILENT_S else "sampling"
+    patience = SILENT_HERE_S if alive else SILENT_S
+    return "lost" if alive is False or now - status.at > patience else "sampling"

@@ -48,7 +48,7 @@ class View(msgspec.Struct, frozen=True):
         no_pair: steps without a pair, by reason.
         mean_outcome: of the finished tasks.
         generated: generated tokens by what they were for (`rro_sdk.ledger`). While a run is sampled, `open`
-            also has what tasks under way spent since they were last looked into; at its end they agree.
+            also has what tasks under way drew ahead; at its end the two agree.
         unknown_requests: requests of which nobody said what they cost.
         retries: requests that were tried again.
     """

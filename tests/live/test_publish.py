@@ -12,7 +12,7 @@ from rro_sdk.errors import EnvironmentFault, RROError
 from rro_sdk.inference.slot import ServerStatus
 from rro_sdk.live import publish
 from rro_sdk.live.publish import PACE_S, Doing, Publisher
-from rro_sdk.live.status import SILENT_S, STATUS_NAME, SamplerStatus, ServerLoad, phase_of
+from rro_sdk.live.status import SILENT_HERE_S, SILENT_S, STATUS_NAME, SamplerStatus, ServerLoad, phase_of
 from rro_sdk.methods import RisingReward
 from rro_sdk.sampler import Sampler
 from rro_sdk.types import Task, Usage
@@ -133,7 +133,9 @@ def test_whether_a_run_is_being_sampled() -> None:
     assert phase_of(status, now=101.0, alive=True) == "sampling"
     assert phase_of(status, now=101.0, alive=None) == "sampling", "another machine's process"
     assert phase_of(status, now=101.0, alive=False) == "lost"
-    assert phase_of(status, now=101.0 + SILENT_S, alive=True) == "lost"
+    assert phase_of(status, now=101.0 + SILENT_S, alive=None) == "lost"
+    assert phase_of(status, now=101.0 + SILENT_S, alive=True) == "sampling", "held up, but there"
+    assert phase_of(status, now=101.0 + SILENT_HERE_S, alive=True) == "lost", "it is another's number by now"
     ended = msgspec.structs.replace(status, ended="interrupted")
     assert phase_of(ended, now=1e9, alive=False) == "interrupted"
 

@@ -144,6 +144,12 @@ def test_a_run_of_which_nobody_told_shows_its_journal() -> None:
     assert "journal read to 40 %" in plain(page(replaced(read=0.4), 80))
 
 
+def test_a_sampler_that_does_not_tell_any_more_is_seen() -> None:
+    assert "silent" not in PAGE
+    drawn = plain(page(replaced(silent_s=42.0), 80)).splitlines()
+    assert drawn[0].endswith("sampling for 12:34, silent for 0:42")
+
+
 def fleet(count: int, out: int) -> tuple[ServerLoad, ...]:
     return tuple(
         msgspec.structs.replace(SERVERS[2 if at >= count - out else 0], url=f"http://10.0.0.{at}:30000")
