@@ -8,7 +8,11 @@ VERIFIERS := .venv-verifiers
 GATEWAYS_VENV := .venv-gateways
 BROWSER := .browser
 AXE := axe-core@4.14.1
+S3 := .venv-s3
 DOCS_VENV := .venv-docs
+INTEGRATIONS := .venv-integrations
+PACKAGE_VENV := .venv-package
+PYTHONS ?= python3.11 python3.12 python3.13
 PIP_FLAGS := --quiet --disable-pip-version-check
 PYTEST := $(VENV)/bin/pytest --cov --cov-report= --cov-fail-under=0
 REAL := tests/integration tests/trainers tests/iterate tests/export
@@ -16,7 +20,7 @@ REAL := tests/integration tests/trainers tests/iterate tests/export
 # The environments are independent of each other: two at a time.
 MAKEFLAGS += --jobs=2
 
-.PHONY: help setup browser quickstart test test-rest test-real chaos check docs clean
+.PHONY: help setup browser quickstart test test-rest test-real chaos check docs package clean
 
 help:
 	@echo "make quickstart   run RRO end to end on this machine: real server, real databases, real training"
@@ -25,6 +29,7 @@ help:
 	@echo "make setup        the virtual environments alone"
 	@echo "make check        lint and types alone"
 	@echo "make docs         the documentation as a site, in site/; links that lead nowhere fail"
+	@echo "make package      wheel and sdist, checked; the tests against the wheel, under every Python of PYTHONS"
 
 setup: $(VENV)/.ready $(SGLANG_VENV)/.ready $(GATEWAYS_VENV)/.ready
 
@@ -101,7 +106,7 @@ test: test-real test-rest docs
 	$(VENV)/bin/coverage combine --quiet .coverage.real .coverage.rest
 	$(VENV)/bin/coverage report
 
-test-rest: setup check $(OPENAI_2)/.ready $(TEXTWORLD)/.ready $(VERIFIERS)/.ready $(BROWSER)/.ready
+test-rest: setup check $(OPENAI_2)/.ready $(TEXTWORLD)/.ready $(VERIFIERS)/.ready $(BROWSER)/.ready $(INTEGRATIONS)/.ready
 	COVERAGE_FILE=.coverage.rest $(PYTEST) $(REAL:%=--ignore=%)
 
 test-real: setup
@@ -119,9 +124,35 @@ docs: $(DOCS_VENV)/.ready
 	$(DOCS_VENV)/bin/zensical build --strict
 	$(DOCS_VENV)/bin/python tests/docs/check_site.py site
 
-chaos: $(VENV)/.ready
+# s3fs and a moto server, in the same way: botocore asks for python-dateutil 2.
+$(S3)/.ready: requirements/s3.txt $(VENV)/.ready
+	rm -rf $(S3)
+	$(VENV)/bin/pip install $(PIP_FLAGS) --no-deps --target $(S3) -r requirements/s3.txt
+	@touch $@
+
+# Where metrics go and what runs notebooks, in the same way.
+$(INTEGRATIONS)/.ready: requirements/integrations.txt $(VENV)/.ready
+	rm -rf $(INTEGRATIONS)
+	$(VENV)/bin/pip install $(PIP_FLAGS) --no-deps --target $(INTEGRATIONS) -r requirements/integrations.txt
+	@touch $@
+
+# What builds and checks a release.
+$(PACKAGE_VENV)/.ready: requirements/package.txt
+	$(PYTHON) -m venv $(PACKAGE_VENV)
+	$(PACKAGE_VENV)/bin/pip install $(PIP_FLAGS) --no-deps -r requirements/package.txt
+	@touch $@
+
+package: $(PACKAGE_VENV)/.ready
+	rm -rf dist
+	$(PACKAGE_VENV)/bin/python -m build --no-isolation --outdir dist
+	$(PACKAGE_VENV)/bin/twine check --strict dist/*
+	$(PACKAGE_VENV)/bin/check-wheel-contents dist/*.whl
+	$(PACKAGE_VENV)/bin/hadolint Containerfile
+	$(PACKAGE_VENV)/bin/python tests/packaging/wheel.py dist/*.whl $(PYTHONS)
+
+chaos: $(VENV)/.ready $(S3)/.ready
 	$(VENV)/bin/python -m tests.chaos
-	RRO_CHAOS=full $(VENV)/bin/pytest -q -s tests/chaos tests/methods/test_race.py tests/iterate/test_kills.py
+	RRO_CHAOS=full $(VENV)/bin/pytest -q -s tests/chaos tests/cluster tests/methods/test_race.py tests/iterate/test_kills.py
 
 clean:
-	rm -rf $(VENV) $(SGLANG_VENV) $(GATEWAYS_VENV) $(DOCS_VENV) $(OPENAI_2) $(TEXTWORLD) $(VERIFIERS) $(BROWSER) site .cache .mypy_cache .ruff_cache .pytest_cache .coverage* .test-real.log
+	rm -rf $(VENV) $(SGLANG_VENV) $(GATEWAYS_VENV) $(DOCS_VENV) $(INTEGRATIONS) $(PACKAGE_VENV) dist $(OPENAI_2) $(TEXTWORLD) $(VERIFIERS) $(BROWSER) $(S3) site .cache .mypy_cache .ruff_cache .pytest_cache .coverage* .test-real.log

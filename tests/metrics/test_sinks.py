@@ -101,6 +101,7 @@ PROGRAM = """
 import json, sys
 from rro_sdk.metrics import open_sinks
 with open_sinks(["wandb=p", "trackio=p"], "runs/first") as sinks:
+    print("a line of the program")
     for step in (1, 2):
         for sink in sinks:
             sink.log({"pairs": step, "candidates_per_step": 1.5}, step)
@@ -111,21 +112,30 @@ import json
 from pathlib import Path
 from trackio.sqlite_storage import SQLiteStorage
 from wandb.proto import wandb_internal_pb2 as pb
-from wandb.sdk.internal.datastore import DataStore
+
+def records(data, block=32768, at=7):  # after a header, LevelDB's log: checksum, length, kind
+    whole = b""
+    while at + 7 <= len(data):
+        if block - at % block < 7:
+            at += block - at % block
+            continue
+        length, kind = int.from_bytes(data[at + 4 : at + 6], "little"), data[at + 6]
+        whole += data[at + 7 : at + 7 + length]
+        at += 7 + length
+        if kind in (1, 4):
+            yield pb.Record.FromString(whole)
+            whole = b""
 
 (file,) = Path(".").glob("wandb/offline-run-*/run-*.wandb")
-store = DataStore()
-store.open_for_scan(str(file))
-rows, name = [], ""
-while (data := store.scan_data()) is not None:
-    record = pb.Record.FromString(data)
+rows, name, sent = [], "", file.read_bytes()
+for record in records(sent):
     name = record.run.display_name or name
     if record.WhichOneof("record_type") == "history":
-        items = {(i.key or "/".join(i.nested_key)): json.loads(i.value_json) for i in record.history.item}
+        items = {item.key or item.nested_key[0]: json.loads(item.value_json) for item in record.history.item}
         rows.append((items["_step"], items["pairs"], items["candidates_per_step"]))
 kept = SQLiteStorage.get_logs("p", "first")
 print(json.dumps({
-    "wandb": rows, "name": name,
+    "wandb": rows, "name": name, "console": b"a line of the program" in sent,
     "trackio": [(row["step"], row["pairs"], row["candidates_per_step"]) for row in kept],
 }))
 """
@@ -157,4 +167,5 @@ def test_weights_and_biases_offline_and_trackio(tmp_path: Path) -> None:
         assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-6000:]
     found = json.loads(done.stdout.splitlines()[-1])
     assert found["wandb"] == [[1, 1, 1.5], [2, 2, 1.5]] and found["name"] == "first"
+    assert found["console"] is False
     assert found["trackio"] == [[1, 1, 1.5], [2, 2, 1.5]]
