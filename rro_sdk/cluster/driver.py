@@ -144,8 +144,6 @@ class Driver:
         block_tasks: int = BLOCK_TASKS,
         note: Callable[[Totals], None] = lambda totals: None,
     ) -> None:
-        if block_tasks < 1:
-            raise ConfigError(f"a block must have at least 1 task, not {block_tasks}")
         self.totals = Totals()
         self._crew, self._shared, self._dir = crew, shared, run_dir
         self._resume, self._block_tasks, self._note = resume, block_tasks, note
@@ -289,8 +287,8 @@ class Driver:
 
     async def _sample(self, tasks: Iterable[Task], generation: int, merger: Merger) -> None:
         merged = await asyncio.to_thread(merger.merged)
-        for each in merged.values():
-            self._count(each.finished, each.pairs)
+        for before in merged.values():
+            self._count(before.finished, before.pairs)
         blocks = _Source(in_blocks(tasks, self._block_tasks), merged)
         given = Assignments(generation)
         done: asyncio.Queue[Done | None] = asyncio.Queue(maxsize=2 * self._crew.size)

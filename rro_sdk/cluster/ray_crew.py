@@ -62,7 +62,6 @@ class RayCrew:
     Args:
         work: what they sample.
         shared: the run's shared folder.
-        generation: the driver's.
         size: how many; None takes one for each CPU of the cluster.
         address: of the cluster (`host:port`, `auto` or `ray://...`); None starts one in this process.
         cpus: that each takes.
@@ -75,13 +74,12 @@ class RayCrew:
         self,
         work: Work,
         shared: SharedFolder,
-        generation: int,
         *,
         size: int | None = None,
         address: str | None = None,
         cpus: float = 1.0,
     ) -> None:
-        self._work, self._shared, self._generation = work, shared, generation
+        self._work, self._shared, self._driver = work, shared, ""
         self._address, self._cpus = address, cpus
         self._wanted = size
         self._actors: list[Any] = []
@@ -100,8 +98,12 @@ class RayCrew:
                 f"{self.size} samplers of {self._cpus:g} CPUs do not fit on the cluster's {found:g} CPUs;"
                 " ask for fewer, or add nodes"
             )
-        self._actors = [self._make() for _ in range(self.size)]
         return self
+
+    def start(self, generation: int) -> None:
+        """Make the samplers, for the driver of that generation."""
+        self._driver = Driver.name(generation)
+        self._actors = [self._make() for _ in range(self.size)]
 
     async def __aexit__(
         self,
@@ -152,7 +154,7 @@ class RayCrew:
         actor = ray.remote(_Actor).options(
             num_cpus=self._cpus, max_restarts=0, max_concurrency=1000, scheduling_strategy="SPREAD"
         )
-        return actor.remote(self._work, self._shared, Driver.name(self._generation))
+        return actor.remote(self._work, self._shared, self._driver)
 
     def _connect(self) -> None:
         try:

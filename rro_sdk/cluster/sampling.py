@@ -55,9 +55,12 @@ async def sample_on_ray(
         raise ConfigError(f"a sampler needs more than {cpus:g} CPUs")
     if not resume:
         refuse_existing(run_dir)
+    if block_tasks < 1:
+        raise ConfigError(f"a block must have at least 1 task, not {block_tasks}")
     folder = SharedFolder(shared)
-    generation, token = Driver.enlist(folder)
-    async with RayCrew(work, folder, generation, size=samplers, address=address, cpus=cpus) as crew:
+    async with RayCrew(work, folder, size=samplers, address=address, cpus=cpus) as crew:
+        generation, token = Driver.enlist(folder)
+        crew.start(generation)
         driver = Driver(crew, folder, run_dir, resume=resume, block_tasks=block_tasks, note=note)
         await driver.run(tasks, generation, token)
         return driver.totals

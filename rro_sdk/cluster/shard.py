@@ -126,7 +126,8 @@ def recover(
     if said is None:
         raise JournalError(f"{shared.url}/{name} has gone; is another driver running this run?")
     try:
-        record: Done | Opened = msgspec.json.decode(said, type=Done if ended else Opened)
+        record: Done | Opened
+        record = msgspec.json.decode(said, type=Done) if ended else msgspec.json.decode(said, type=Opened)
     except msgspec.DecodeError as error:
         raise JournalError(f"{shared.url}/{name} is damaged ({type(error).__name__})") from None
     if record.digest != block.digest:

@@ -171,7 +171,7 @@ class Journal:
         return cls(connection, path, lock, schema.VERSION)
 
     @classmethod
-    def resume(cls, run_dir: Path) -> Journal:
+    def resume(cls, run_dir: Path) -> Self:
         """Open a run to go on writing; a file of an earlier version is brought to today's.
 
         Raises:
