@@ -75,9 +75,11 @@ def of_packages(
         """Names that lack, and packages whose version is another, of one extra beyond the base."""
         lack, other = [], []
         for each in asked:
-            base = each.marker is None or each.marker.evaluate({"extra": ""})
-            asked_for = not extra if base else each.marker.evaluate({"extra": extra})
-            if not asked_for:
+            marker = each.marker
+            base = marker is None or marker.evaluate({"extra": ""})
+            if base if extra else not base:  # an extra is judged by what it adds
+                continue
+            if marker is not None and not marker.evaluate({"extra": extra}):
                 continue
             version = installed.get(canonicalize_name(each.name))
             if version is None:
@@ -92,7 +94,8 @@ def of_packages(
         found = [Finding("packages", "fail", said, "pip install --upgrade rro-sdk")]
     else:
         found = [Finding("packages", "ok", "what rro-sdk needs is here")]
-    here, absent = [], []
+    here: list[str] = []
+    absent: list[str] = []
     for extra in extras:
         lack, other = wrong(extra)
         if other:

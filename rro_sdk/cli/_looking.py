@@ -56,7 +56,7 @@ def at_machine() -> list[Finding]:
     extras = [name for name in about.get_all("Provides-Extra", []) if name != "dev"]
     python = ".".join(map(str, sys.version_info[:3]))
     return [
-        _findings.of_python(python, about.get("Requires-Python", ">=3"), tested),
+        _findings.of_python(python, about["Requires-Python"], tested),
         *_findings.of_packages(metadata.requires(DISTRIBUTION) or [], extras, installed),
         _room(),
         _files(),
