@@ -21,7 +21,7 @@ from tests.page.browser import chromium
 from tests.page.world import reply
 
 IMAGES = REPOSITORY / "docs" / "img"
-LIMIT = "60"
+LIMIT = "36"
 RUNS = {
     "rising": ["--early-decision", "--speculate"],
     "rising-by-margin": ["--rule", "margin(0.2)", "--speculate"],

@@ -307,8 +307,7 @@ async def test_every_view_is_accessible_and_fits_a_telephone(site: Site) -> None
             for route, ready in views:
                 await watched.view(route, ready)
                 grave += [f"{scheme} {route} {each}" for each in await _grave(page)]
-            await page.locator(".candidate").first.click()
-            await page.locator(".compare-with button").first.click()
+            await page.locator(".compare-pair").first.click()
             await page.wait_for_selector(".diff")
             grave += [f"{scheme} diff {each}" for each in await _grave(page)]
             await page.keyboard.press("?")
