@@ -21,6 +21,7 @@ PATIENCE = {
     "RAY_gcs_server_request_timeout_seconds": "300",
     "RAY_agent_register_timeout_ms": "300000",
     "RAY_worker_register_timeout_seconds": "300",
+    "RAY_health_check_period_ms": "500",  # a killed node is missed in seconds; a slow one has 10 to answer
 }
 OBJECT_STORE = 80 * 1024 * 1024
 START_S = 300.0
