@@ -25,12 +25,7 @@ class Trackio:
             raise ConfigError("metrics for Trackio: pip install 'rro-sdk[trackio]'") from error
         try:
             self._run = trackio.init(
-                project=project,
-                name=name,
-                resume="allow",
-                embed=False,
-                auto_log_gpu=False,
-                auto_log_cpu=False,
+                project=project, name=name, embed=False, auto_log_gpu=False, auto_log_cpu=False
             )
         except (ValueError, OSError, RuntimeError) as error:
             raise ConfigError(f"Trackio does not begin ({type(error).__name__})") from error
