@@ -310,8 +310,9 @@ class Driver:
             raise _first(errors) from None
         finally:
             self._shared.give_up()  # who waits for storage now would keep the run from its end
-            await to_the_end(self._stand_down())
-            await to_the_end(self._merge_left(done, merger))
+            # Whoever interrupts a second time does not wait for either; a later run makes up for both.
+            await self._stand_down()
+            await self._merge_left(done, merger)
 
     async def _keep_busy(
         self, member: int, blocks: _Source, given: Assignments, done: asyncio.Queue[Done | None]
