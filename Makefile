@@ -14,7 +14,7 @@ INTEGRATIONS := .venv-integrations
 PACKAGE_VENV := .venv-package
 PYTHONS ?= python3.11 python3.12 python3.13
 PIP_FLAGS := --quiet --disable-pip-version-check
-PYTEST := $(VENV)/bin/pytest --cov --cov-report= --cov-fail-under=0
+PYTEST := $(VENV)/bin/pytest --durations=25 --durations-min=2 --cov --cov-report= --cov-fail-under=0
 REAL := tests/integration tests/trainers tests/iterate tests/export
 
 # The environments are independent of each other: two at a time.
