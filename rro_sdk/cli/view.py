@@ -48,10 +48,11 @@ def command(
     Serves on this machine alone until Ctrl-C, also while the run is being sampled (reload to see what is
     new). With RUN2 both runs are shown side by side. The file of --html needs no server and no network.
     """
+    from rro_sdk.collector import fewer_collections
     from rro_sdk.page.single_file import write_page
     from rro_sdk.page.source import Runs
 
-    with Runs([run_dir] if other is None else [run_dir, other]) as runs:
+    with fewer_collections(), Runs([run_dir] if other is None else [run_dir, other]) as runs:
         if file is None:
             asyncio.run(_serve(runs, port, opens, as_json))
             return

@@ -76,7 +76,7 @@ async def main() -> None:
                     await shoot(browser, server.url, "dark", f"{TASK}?step=2&candidate=0", drawn, dark=True)
             with Runs(folders) as runs:
                 async with PageServer(runs) as server:
-                    await shoot(browser, server.url, "compare", "#/", "text=Servers over time, B")
+                    await shoot(browser, server.url, "compare", TASK, ".pairwise .canvas svg")
             await browser.close()
 
 

@@ -7,7 +7,8 @@ import { candidatesPlot, costPlot, figure, rewardPlot, serversPlot, sign, spoken
 export async function showSummary(main, { source, runs, stale }) {
   const place = el("div", { class: "figures" });
   const numbers = el("div", {});
-  fill(main, el("div", { class: "page" }, runs.map((run, at) => heading(run, at, runs.length)), numbers, place));
+  const heads = runs.map((run, at) => heading(run, at, runs.length));
+  fill(main, el("div", { class: "page" }, runs.length > 1 ? el("div", { class: "pairwise" }, heads) : heads, numbers, place));
   const show = (found) => {
     fill(numbers, runs.length > 1 ? comparison(runs, found) : headline(found[0]));
     fill(place, figures(runs, found));
