@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -50,3 +52,8 @@ def test_one_machine_has_its_shards_beside_the_run(tmp_path: Path) -> None:
         "ray", tmp_path / "first", address=None, shared=None, samplers=None, block_tasks=None
     )
     assert found is not None and found["shared"] == str(tmp_path / "first.shards")
+
+
+def test_neither_ray_nor_fsspec_is_loaded_before_it_is_needed() -> None:
+    code = "import sys, rro_sdk.cluster; sys.exit(len({'ray', 'fsspec', 'torch'} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", code], timeout=60, check=False).returncode == 0
