@@ -127,9 +127,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         Metric("CPU of the view over that of the process", share, "", spread=share_spread, note=NOTE),
         Metric("CPU with the view over without", cpu, "", spread=cpu_spread),
         Metric("steps a second with the view", pace, "1/s", spread=pace_spread),
-        Metric(
-            "cores that the sampler used", median_and_spread([run.cpu_s / run.clock_s for run in shown])[0]
-        ),
+        Metric("cores that the process used", busy, "", spread=busy_spread),
     ]
     line = (
         f"with the view a run takes {clock:.3f} of its time without ({clock_spread[0]:.3f} to"

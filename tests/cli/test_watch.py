@@ -36,7 +36,7 @@ async def running(*arguments: str) -> AsyncGenerator[asyncio.subprocess.Process,
     pipe = asyncio.subprocess.PIPE
     child = await asyncio.create_subprocess_exec(*RRO, *arguments, stdout=pipe, stderr=pipe)
     try:
-        async with asyncio.timeout(100):
+        async with asyncio.timeout(300):
             yield child
     finally:
         if child.returncode is None:
@@ -53,7 +53,7 @@ async def snapshot(run: Path) -> dict[str, Any]:
 
 async def stuck(run: Path, child: asyncio.subprocess.Process) -> dict[str, Any]:
     """The run when all that the server answered is told, and some task has come to something."""
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(250):
         while True:
             assert child.returncode is None, "it ended before its time"
             if (run / STATUS_NAME).exists():
