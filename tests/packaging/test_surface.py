@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import rro_sdk
 from tests.packaging.surface import STORED, surface
 
@@ -18,4 +20,4 @@ def test_every_exported_name_is_there_and_stored() -> None:
     stored = STORED.read_text(encoding="utf-8")
     for name in rro_sdk.__all__:
         assert hasattr(rro_sdk, name)
-        assert f"class {name}" in stored or f"def {name}(" in stored
+        assert re.search(rf"^(class |def |async def )?{name}\b", stored, re.MULTILINE), name
