@@ -22,6 +22,7 @@ EXAMPLE = REPOSITORY / "examples" / "test_with_fixtures.py"
 
 def test_users_tests_run_with_them(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(EXAMPLE.read_text(encoding="utf-8"))
+    pytester.makeini("[pytest]\nasyncio_default_fixture_loop_scope = function")
     loaded = [] if _installed() else ["-p", PLUGIN]
     pytester.runpytest_inprocess("-p", "no:cacheprovider", *loaded).assert_outcomes(passed=3)
 
