@@ -1,0 +1,63 @@
+"""A real Ray cluster of this machine: two nodes, of which a sampler and a node are killed.
+
+RRO_CHAOS=full (`make chaos`) kills fifty times, drivers too.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+from rro_sdk.cluster import sample_on_ray
+from rro_sdk.errors import ConfigError
+from tests.chaos.cluster import ClusterChaos
+from tests.cluster.crew import tasks, work
+from tests.cluster.nodes import Nodes, ray_nodes
+
+# Not importorskip: Ray reads its time-outs when it is imported, and `ray_nodes` sets them.
+pytestmark = pytest.mark.skipif(find_spec("ray") is None, reason="needs the [ray] extra")
+
+FULL = os.environ.get("RRO_CHAOS") == "full"
+COUNT = 24 if FULL else 6
+
+
+async def test_killed_anywhere_a_run_on_a_cluster_is_the_one_of_a_single_process(tmp_path: Path) -> None:
+    with ray_nodes(2) as nodes:
+        await _refuses_what_cannot_be(nodes, tmp_path)
+        async with ClusterChaos(tmp_path, nodes, COUNT, seed=0) as chaos:
+            await chaos.one_run(["actor", "raylet"])
+            while FULL and sum(chaos.report.kills.values()) < 50:
+                await chaos.one_run(chaos.some_kinds(5))
+            print(f"cluster chaos: {chaos.report}")
+    assert sum(chaos.report.kills.values()) >= (50 if FULL else 1)
+
+
+async def _refuses_what_cannot_be(nodes: Nodes, folder: Path) -> None:
+    with pytest.raises(ConfigError, match="3 samplers of 1 CPUs do not fit on the cluster's 2 CPUs"):
+        await sample_on_ray(
+            work(), tasks(1), folder / "r", shared=str(folder / "s"), address=nodes.address, samplers=3
+        )
+    if not FULL:
+        return
+    # A folder in the memory of one process is what a path is that is not mounted: every node has its own.
+    with pytest.raises(ConfigError, match="does not see the shared folder memory://alone"):
+        await sample_on_ray(
+            work(), tasks(1), folder / "r", shared="memory://alone", address=nodes.address, samplers=1
+        )
+    assert not (folder / "r").exists()
+
+
+async def test_a_cluster_that_does_not_answer_is_named(tmp_path: Path) -> None:
+    server = await asyncio.start_server(lambda reader, writer: writer.close(), "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    server.close()
+    await server.wait_closed()
+    with pytest.raises(ConfigError, match=f"no Ray cluster answers at 127.0.0.1:{port}"):
+        await sample_on_ray(
+            work(), tasks(1), tmp_path / "r", shared=str(tmp_path / "s"), address=f"127.0.0.1:{port}"
+        )
+    assert not (tmp_path / "r").exists()
