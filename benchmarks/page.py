@@ -38,8 +38,10 @@ from rro_sdk.types import (
     Candidate,
     Estimate,
     Message,
+    NoPairReason,
     Observation,
     PairChoice,
+    StepOutcome,
     StepRecord,
     TaskEnd,
     Usage,
@@ -116,18 +118,26 @@ def task_rows(number: int, rng: random.Random) -> list[Row]:
             candidates.append(Candidate(len(candidates), action, Observation("[(3,)] " * 20), worth))
         best = max(candidates, key=lambda each: each.reward)
         worst = min(candidates, key=lambda each: each.reward)
-        risen = candidates[-1].reward >= baseline.reward
+        outcome: StepOutcome = "risen" if candidates[-1].reward >= baseline.reward else "exhausted"
         pair = PairChoice(best.index, worst.index) if best.reward > worst.reward else None
-        why = "single_candidate" if len(candidates) == 1 else "equal_rewards"
-        rows.append(
-            event_row(
-                StepRecord(
-                    *(task, step, prefix, baseline, tuple(candidates)),
-                    *("risen" if risen else "exhausted", pair, None if pair else why),
-                    *(0, "version", usage, len(candidates) * (1 + ROLLOUTS * TURNS)),
-                )
-            )
+        reason: NoPairReason | None = None
+        if pair is None:
+            reason = "single_candidate" if len(candidates) == 1 else "equal_rewards"
+        record = StepRecord(
+            task_id=task,
+            step=step,
+            prefix=prefix,
+            baseline=baseline,
+            candidates=tuple(candidates),
+            outcome=outcome,
+            pair=pair,
+            no_pair=reason,
+            advance=0,
+            weight_version="version",
+            usage=usage,
+            turns=len(candidates) * (1 + ROLLOUTS * TURNS),
         )
+        rows.append(event_row(record))
         ahead = candidates[0]
         prefix = (*prefix, Message("assistant", ahead.action.text), Message("user", ahead.observation.text))
         baseline = ahead.estimate
@@ -203,7 +213,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         folder = Path(name) / "run"
         rows = write_run(folder, got.steps)
         megabytes = sum(path.stat().st_size for path in folder.iterdir()) / 1e6
-        summaries, tables = [], []
+        summaries: list[float] = []
+        tables: list[float] = []
         with sync_playwright() as player:
             browser = player.chromium.launch(executable_path=program, args=["--no-sandbox"])
             for _ in range(got.rounds):
