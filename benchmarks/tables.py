@@ -19,7 +19,7 @@ from benchmarks._harness import RESULTS, ROOT
 from rro_sdk.atomic import write_lines
 from trainers.table1.analysis import Difference, Row
 from trainers.table1.results import SFT, Thirds
-from trainers.table1.show import is_clear, paper, title, with_interval
+from trainers.table1.show import drawn_cells, is_clear, paper, title, with_interval
 
 PAGE = ROOT / "docs" / "results.md"
 
@@ -92,6 +92,13 @@ def _experiment(stored: dict[str, Any]) -> list[str]:
             paper(row.key, env),
         ]
         lines.append(f"| {' | '.join(cells)} |")
+    if drawing := [row for row in rows if row.drawn is not None]:
+        lines += [
+            "",
+            "| drawing at the temperature of the exploration | reward [95 %] | over SFT, paired [95 %] |",
+            "|---|---|---|",
+        ]
+        lines += [f"| {' | '.join((title(row.key), *drawn_cells(row)))} |" for row in drawing]
     differences = msgspec.convert(stored["differences"], list[Difference])
     if differences:
         lines += ["", "| difference, paired by seed and task | [95 %] | |", "|---|---|---|"]

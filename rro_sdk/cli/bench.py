@@ -43,6 +43,9 @@ def command() -> None:
     help="validation: tasks that SFT has not seen.",
 )
 @click.option("--held-out", type=int, default=100, show_default=True, help="Tasks to evaluate on.")
+@click.option(
+    "--drawn", type=int, default=0, show_default=True, help="Also play each task so often at --temperature."
+)
 @click.option("--thirds", type=int, default=0, show_default=True, help="Held-out tasks for Table 2.")
 @click.option("--rollouts", "-m", type=int, default=5, show_default=True, help="Per process reward.")
 @click.option("--max-candidates", type=int, default=5, show_default=True, help="Per step.")

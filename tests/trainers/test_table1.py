@@ -59,6 +59,18 @@ def test_rewards_differences_and_costs_by_hand() -> None:
     assert 0.25 <= low < 0.75 < high <= 1.0
 
 
+def test_rewards_of_the_drawing_policies_by_hand() -> None:
+    drawn = {"sft": Evaluated((0.0, 0.5, 0.5, 0.0), "v1"), "rro/tasks": Evaluated((1.0, 0.5, 0.5, 1.0), "v2")}
+    table = analyse([msgspec.structs.replace(result(0, (0.0,) * 4), drawn=drawn)])
+    rows = {row.key: row for row in table.rows}
+    assert (rows["sft"].drawn, rows["rro/tasks"].drawn) == (0.25, 0.75)
+    assert rows["rro/tasks"].drawn_over_sft == 0.5
+    assert rows["rro/tasks"].drawn_over_sft_interval == pytest.approx((0.0, 1.0))
+    assert rows["few-shot"].drawn is None
+    assert "drawing at the temperature" in format_table(table, "webshop")
+    assert "drawing at the temperature" not in format_table(analyse([result(0, (0.0,) * 4)]), "webshop")
+
+
 def test_an_interval_counts_seeds_as_well_as_tasks() -> None:
     """Two seeds that differ on every task: no number of tasks makes the mean certain."""
     plain = {"sft": Evaluated((0.5,) * 400, "v"), "few-shot": Evaluated((0.0,) * 400, "v")}
@@ -120,6 +132,7 @@ def settings(folder: Path, server: FakeServer, **changes: Any) -> Table1Settings
         "explore": 6,
         "held_out": 4,
         "thirds": 3,
+        "drawn": 2,
         "rollouts": 2,
         "max_candidates": 3,
         "servers": (server.url,),
@@ -137,6 +150,7 @@ async def test_every_method_from_one_start_and_on_one_budget(tmp_path: Path, ser
     expected = {f"{arm}/tasks" for arm in arms} | {f"{arm}/tokens" for arm in arms[1:]}
     assert set(found.sampled) == expected
     assert set(found.evaluated) == expected | {"few-shot", "sft"}
+    assert set(found.drawn) == expected | {"sft"}
     assert set(found.thirds) == {"sft", "rro/tasks"}
     budget = found.sampled["rro/tasks"].generated
     for key, cost in found.sampled.items():

@@ -38,6 +38,8 @@ class Row(msgspec.Struct, frozen=True):
         left_out: pairs too long to train on, mean over seeds.
         outcome: mean outcome of the explored trajectories.
         short: in some seed there were too few tasks to spend the budget of tokens on.
+        drawn, drawn_interval, drawn_over_sft, drawn_over_sft_interval: the rewards at the temperature of the
+            exploration, where they were asked for.
     """
 
     key: str
@@ -58,6 +60,10 @@ class Row(msgspec.Struct, frozen=True):
     left_out: float = 0.0
     outcome: float | None = None
     short: bool = False
+    drawn: float | None = None
+    drawn_interval: Interval | None = None
+    drawn_over_sft: float | None = None
+    drawn_over_sft_interval: Interval | None = None
 
 
 class Difference(msgspec.Struct, frozen=True):
@@ -101,6 +107,8 @@ def analyse(results: Sequence[SeedResult], *, seed: int = 0) -> Table:
         [len(each.outcomes) for result in results for each in result.evaluated.values()], "tasks"
     )
     outcomes = {key: np.array([result.evaluated[key].outcomes for result in results]) for key in keys}
+    drawing = _same([list(result.drawn) for result in results], "policies")
+    drawn = {key: np.array([result.drawn[key].outcomes for result in results]) for key in drawing}
     rng = np.random.default_rng(seed)
     seeds_drawn = rng.integers(len(results), size=(RESAMPLES, len(results)))
     tasks_drawn = rng.integers(held_out, size=(RESAMPLES, held_out))
@@ -117,6 +125,17 @@ def analyse(results: Sequence[SeedResult], *, seed: int = 0) -> Table:
         values = outcomes[more] - outcomes[less]
         return Difference(more, less, float(values.mean()), interval(values))
 
+    def when_drawn(key: str) -> dict[str, Any]:
+        if key not in drawn:
+            return {}
+        over = drawn[key] - drawn[SFT]
+        return {
+            "drawn": float(drawn[key].mean()),
+            "drawn_interval": interval(drawn[key]),
+            "drawn_over_sft": float(over.mean()),
+            "drawn_over_sft_interval": interval(over),
+        }
+
     rows = []
     for key in keys:
         over = difference(key, SFT)
@@ -130,6 +149,7 @@ def analyse(results: Sequence[SeedResult], *, seed: int = 0) -> Table:
                 over.difference,
                 over.interval,
                 **_costs(sampled, trained),
+                **when_drawn(key),
             )
         )
     asked = [(SFT, FEW_SHOT)]

@@ -18,6 +18,7 @@ from typing import TypeVar
 import msgspec
 
 from rro_sdk._concurrency import all_of
+from rro_sdk._numbers import exact_mean
 from rro_sdk.checkpoint import describe
 from rro_sdk.envs.base import Environment
 from rro_sdk.envs.registry import suite
@@ -150,6 +151,7 @@ class _Seed:
         sampled: dict[str, Sampled] = {}
         trained: dict[str, Trained] = {}
         thirds: dict[str, Thirds] = {}
+        drawn: dict[str, Evaluated] = {}
         self.folder.mkdir(parents=True, exist_ok=True)
         base = await self._base()
         start = await self._sft(base)
@@ -166,6 +168,7 @@ class _Seed:
         async with PolicyServers(table, self.work.keys, self.folder / "logs") as servers:
             evaluated[FEW_SHOT] = await self._evaluated(FEW_SHOT, base, servers)
             evaluated[SFT] = await self._evaluated(SFT, start, servers)
+            await self._draw(SFT, start, servers, drawn)
             for name in self._order():
                 await self._explore(name, start, servers, sampled)
             if self.settings.thirds:
@@ -173,9 +176,10 @@ class _Seed:
             for key in sampled:
                 policy = await self._dpo(key, start, servers, trained)
                 evaluated[key] = await self._evaluated(key, policy, servers)
+                await self._draw(key, policy, servers, drawn)
                 if self.settings.thirds and key == f"{ANCHOR}/tasks":
                     thirds[key] = await self._thirds(key, policy, servers)
-        result = SeedResult(self.number, evaluated, sampled, trained, thirds)
+        result = SeedResult(self.number, evaluated, sampled, trained, thirds, drawn)
         write(self.folder / "result.json", result)
         return result
 
@@ -211,18 +215,36 @@ class _Seed:
         return Policy(0, checkpoint, (await asyncio.to_thread(describe, checkpoint)).sha256)
 
     async def _evaluated(self, key: str, policy: Policy, servers: PolicyServers) -> Evaluated:
+        """Greedy outcomes on the held-out tasks."""
+        return await self._play("evaluated", key, policy, servers, 0.0, 1)
+
+    async def _draw(
+        self, key: str, policy: Policy, servers: PolicyServers, drawn: dict[str, Evaluated]
+    ) -> None:
+        """The same tasks, played as they are explored."""
+        if times := self.settings.drawn:
+            drawn[key] = await self._play("drawn", key, policy, servers, self.settings.temperature, times)
+
+    async def _play(
+        self, stage: str, key: str, policy: Policy, servers: PolicyServers, temperature: float, times: int
+    ) -> Evaluated:
         async def evaluate() -> Evaluated:
             urls = await servers.serve(policy)
             async with Fleet(urls, self._fleet()) as fleet:
                 await fleet.check()
-                acting = ReActPolicy(fleet, self.settings.sampling(temperature=0.0))
-                played = await play(self.work.env, acting, self.work.held_out, seed=self.number, at_once=64)
-            outcomes = tuple(each.outcome for each in played)
-            self._tell(f"{key}: {sum(outcomes) / len(outcomes):.3f} on {len(outcomes)} held-out tasks")
+                acting = ReActPolicy(fleet, self.settings.sampling(temperature))
+                rounds = []
+                for number in range(times):
+                    seed = self.number + number * self.settings.seeds
+                    played = await play(self.work.env, acting, self.work.held_out, seed=seed, at_once=64)
+                    rounds.append([each.outcome for each in played])
+            outcomes = tuple(exact_mean(each) for each in zip(*rounds, strict=True))
+            mean = exact_mean(outcomes)
+            self._tell(f"{key}: {mean:.3f} on {len(outcomes)} held-out tasks, temperature {temperature:g}")
             return Evaluated(outcomes, policy.version)
 
         return await self._once(
-            "evaluated", key, Evaluated, evaluate, lambda found: found.weight_version == policy.version
+            stage, key, Evaluated, evaluate, lambda found: found.weight_version == policy.version
         )
 
     async def _explore(

@@ -54,7 +54,7 @@ class Trained(msgspec.Struct, frozen=True):
 
 
 class Evaluated(msgspec.Struct, frozen=True):
-    """Greedy outcomes in [0, 1] on the held-out tasks, in their order, and who served them."""
+    """Outcomes in [0, 1] on the held-out tasks, in their order, and who served them."""
 
     outcomes: tuple[float, ...]
     weight_version: str
@@ -71,9 +71,11 @@ class SeedResult(msgspec.Struct, frozen=True):
     """One seed. Keys are `few-shot`, `sft` and `ARM/VARIANT`.
 
     Attributes:
-        evaluated: by policy.
+        evaluated: greedily, by policy.
         sampled, trained: by arm and variant.
         thirds: share of rising steps by thirds of the trajectory on held-out tasks, by policy (Table 2).
+        drawn: at the temperature of the exploration, means over the times that each task was played; by
+            policy, where asked for.
     """
 
     seed: int
@@ -81,6 +83,7 @@ class SeedResult(msgspec.Struct, frozen=True):
     sampled: dict[str, Sampled]
     trained: dict[str, Trained]
     thirds: dict[str, Thirds]
+    drawn: dict[str, Evaluated] = {}
 
 
 def read(path: Path, kind: type[T]) -> T | None:

@@ -39,6 +39,8 @@ class Table1Settings:
             yields no pair.
         explore: how many of them every method explores in the variant `tasks`.
         held_out: test tasks that every policy is evaluated on, greedily.
+        drawn: how often every held-out task is also played at `temperature`, by the policies from SFT on; the
+            policy that is explored and trained is the drawing one.
         thirds: held-out tasks explored under the rule by the policies before and after RRO (Table 2); 0
             leaves that out.
         rollouts: m of all methods that estimate process rewards.
@@ -69,6 +71,7 @@ class Table1Settings:
     explore_on: Literal["train", "validation"] = "train"
     explore: int = 48
     held_out: int = 100
+    drawn: int = 0
     thirds: int = 0
     rollouts: int = 5
     max_candidates: int = 5
@@ -90,8 +93,9 @@ class Table1Settings:
         for name in ("seeds", "explore", "held_out", "rollouts", "max_candidates", "dpo_steps", "parallel"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name} must be at least 1, not {getattr(self, name)}")
-        if self.thirds < 0:
-            raise ConfigError(f"thirds must be at least 0, not {self.thirds}")
+        for name in ("thirds", "drawn"):
+            if getattr(self, name) < 0:
+                raise ConfigError(f"{name} must be at least 0, not {getattr(self, name)}")
         if unknown := [arm for arm in self.arms if arm not in ARMS]:
             raise ConfigError(f"no method is called {unknown[0]!r} here; use {', '.join(ARMS)}")
         if not self.arms or len(set(self.arms)) < len(self.arms):

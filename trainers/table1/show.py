@@ -12,7 +12,7 @@ import msgspec
 from rich.console import Console
 from rich.table import Table as Grid
 
-from trainers.table1.analysis import Table
+from trainers.table1.analysis import Row, Table
 from trainers.table1.arms import ARMS, PAPER_FEW_SHOT, PAPER_SFT
 from trainers.table1.results import FEW_SHOT, SFT, Thirds
 
@@ -53,6 +53,13 @@ def format_table(table: Table, env: str) -> str:
             told = "" if is_clear(each.interval) else " (not told apart)"
             lines.append(f"{title(each.more)} over {title(each.less)}: {found}{told}")
         parts.append("\n".join(lines))
+    if drawing := [row for row in table.rows if row.drawn is not None]:
+        drawn = Grid(title="The same policies, drawing at the temperature of the exploration")
+        for name in ("policy", "reward [95 %]", "over SFT [95 %]"):
+            drawn.add_column(name, justify="left" if name == "policy" else "right")
+        for row in drawing:
+            drawn.add_row(title(row.key), *drawn_cells(row))
+        parts.append(_text(drawn))
     if table.thirds:
         second = Grid(title="Table 2: steps whose reward rises, by thirds of the trajectory, held-out tasks")
         for name in ("policy", "first", "middle", "last", "strictly: first", "middle", "last"):
@@ -69,6 +76,15 @@ def title(key: str) -> str:
     if not variant:
         return {FEW_SHOT: "few-shot", SFT: "SFT"}[key]
     return f"{ARMS[name].title} (same {variant})"
+
+
+def drawn_cells(row: Row) -> tuple[str, str]:
+    """Reward and its gain over SFT at the temperature of the exploration; "" where it was not asked for."""
+    if row.drawn is None or row.drawn_interval is None:
+        return "", ""
+    over, interval = row.drawn_over_sft, row.drawn_over_sft_interval
+    gain = "" if row.key == SFT or over is None or interval is None else with_interval(over, interval, "+")
+    return with_interval(row.drawn, row.drawn_interval), gain
 
 
 def as_plain(table: Table, settings: dict[str, Any]) -> dict[str, Any]:
