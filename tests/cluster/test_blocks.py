@@ -12,6 +12,7 @@ from rro_sdk.types import Task
 from tests.cluster.crew import tasks
 
 
+@settings(deadline=None)
 @given(st.integers(1, 40), st.integers(1, 9))
 def test_blocks_are_the_tasks_in_order(count: int, size: int) -> None:
     found = list(in_blocks(tasks(count), size))
@@ -37,7 +38,7 @@ def test_a_block_goes_on_from_its_newest_epoch_before_its_own() -> None:
     assert newest([f"{one}.log"]) is None  # a log without its beginning is nobody's
 
 
-@settings(max_examples=60)
+@settings(max_examples=60, deadline=None)
 @given(st.data())
 def test_whatever_happens_every_block_ends_once_and_epochs_rise(data: st.DataObject) -> None:
     given_out = Assignments(generation=3)

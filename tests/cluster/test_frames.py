@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rro_sdk.cluster.frames import frame, pack, payloads, unpack
@@ -16,6 +16,7 @@ from rro_sdk.types import Action, TaskEnd, Usage
 COMMITS = st.lists(st.binary(min_size=1, max_size=40), max_size=6)
 
 
+@settings(deadline=None)
 @given(COMMITS, st.integers(min_value=0))
 def test_a_log_that_is_cut_anywhere_gives_the_commits_before_the_cut(commits: list[bytes], cut: int) -> None:
     ends, data = [0], b""
@@ -26,6 +27,7 @@ def test_a_log_that_is_cut_anywhere_gives_the_commits_before_the_cut(commits: li
     assert list(payloads(data[:cut])) == commits[: sum(end <= cut for end in ends) - 1]
 
 
+@settings(deadline=None)
 @given(COMMITS.filter(bool), st.integers(min_value=0), st.integers(1, 255))
 def test_a_byte_that_changed_ends_the_log_there(commits: list[bytes], at: int, by: int) -> None:
     data = bytearray(b"".join(map(frame, commits)))
