@@ -82,7 +82,7 @@ class Terminal:
     def idle(self) -> bool:
         """Whether the shell waits for a command."""
         lines = self.shows().rstrip("\n").splitlines()
-        return bool(lines) and lines[-1].strip() == PROMPT.strip()
+        return bool(lines) and lines[-1].rstrip().endswith(PROMPT.strip())
 
     def wait(self, what: str, there: Callable[[], bool], limit_s: float) -> None:
         """Look until it is there."""
@@ -104,9 +104,8 @@ class Terminal:
 def documented() -> set[str]:
     """Every command line in the README, without its comment, for the quickstart's run."""
     found = set()
-    for block in re.findall(
-        r"```(?:sh|console|bash)?\n(.*?)```", (REPOSITORY / "README.md").read_text(), re.DOTALL
-    ):
+    text = (REPOSITORY / "README.md").read_text()
+    for block in re.findall(r"^```\w*\n(.*?)^```", text, re.DOTALL | re.MULTILINE):
         for line in block.splitlines():
             found.update(part.strip() for part in line.partition(" #")[0].split(" && "))
     return found
@@ -115,7 +114,7 @@ def documented() -> set[str]:
 def walk(folder: Path) -> str:
     """Type the way; returns the page's address, which is being served while `use` runs."""
     folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix="newcomer-") as name:
+    with tempfile.TemporaryDirectory(prefix="newcomer-", ignore_cleanup_errors=True) as name:
         home = Path(name)
         with (
             Terminal(home, f"newcomer-{os.getpid()}-1") as first,
