@@ -3,7 +3,7 @@
 A shell under tmux in a clean HOME, in this checkout, which should be a fresh clone: `make quickstart`, a
 look from a second terminal while it samples (`rro watch`), then `rro view`, whose address is opened in
 Chromium. Every command is one that the README shows; the walk ends where it does not. Leaves pictures of
-terminal and page in a folder, docs/img by default. Needs tmux, Chromium and playwright.
+terminal and page in a folder, runs/newcomer by default. Needs tmux, Chromium and playwright.
 """
 
 from __future__ import annotations
@@ -112,7 +112,7 @@ def documented() -> set[str]:
 
 
 def walk(folder: Path) -> str:
-    """Type the way; returns the page's address, which is being served while `use` runs."""
+    """Type the way, and say the heading of the page that it leads to."""
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="newcomer-", ignore_cleanup_errors=True) as name:
         home = Path(name)
@@ -120,10 +120,14 @@ def walk(folder: Path) -> str:
             Terminal(home, f"newcomer-{os.getpid()}-1") as first,
             Terminal(home, f"newcomer-{os.getpid()}-2") as second,
         ):
-            began = time.monotonic()
+            began, since = time.monotonic(), time.time()
             first.type("make quickstart")
-            journal = REPOSITORY / RUN / "journal.sqlite"
-            first.wait("run to watch", lambda: journal.exists() or first.idle(), WALK_LIMIT_S)
+            journal = REPOSITORY / RUN / "journal.sqlite"  # an earlier quickstart's may still be there
+
+            def begun() -> bool:
+                return journal.exists() and journal.stat().st_ctime > since
+
+            first.wait("run to watch", lambda: begun() or first.idle(), WALK_LIMIT_S)
             second.type(". .venv/bin/activate")
             second.type(f"rro watch {RUN}")
             second.wait("live view", lambda: "candidates" in second.shows(), STEP_LIMIT_S)
@@ -166,7 +170,7 @@ async def look(url: str, picture: Path) -> str:
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.newcomer", description=__doc__)
     parser.add_argument(
-        "--out", type=Path, default=REPOSITORY / "docs" / "img", help="folder of the pictures"
+        "--out", type=Path, default=REPOSITORY / "runs" / "newcomer", help="folder of the pictures"
     )
     given = parser.parse_args()
     if shutil.which("tmux") is None:
