@@ -13,9 +13,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 import msgspec
 
@@ -31,10 +29,11 @@ from rro_sdk.cluster.blocks import (
     in_blocks,
     newest,
 )
+from rro_sdk.cluster.crew import Crew, SamplerLost, Totals
 from rro_sdk.cluster.merge import Merger
 from rro_sdk.cluster.shard import fetch
 from rro_sdk.cluster.shared import SharedFolder
-from rro_sdk.cluster.worker import Hello, Progress, refuse_differences, versions
+from rro_sdk.cluster.worker import Hello, refuse_differences, versions
 from rro_sdk.errors import ConfigError, DataError, JournalError, RROError, ServerError
 from rro_sdk.fingerprint import difference
 from rro_sdk.journal import Journal, RunHeader
@@ -66,60 +65,11 @@ STOP_S = 60.0
 """How long samplers have to stop; those that do not are killed, which costs nothing but what is in flight."""
 
 
-class SamplerLost(Exception):
-    """A sampler's process or node is gone."""
-
-
-class Crew(Protocol):
-    """Samplers by number, from 0. A call of one that is gone raises `SamplerLost`."""
-
-    size: int
-
-    async def hello(self, member: int) -> Hello: ...
-    async def run(self, member: int, block: Block) -> Done | None:
-        """The block's end; None where it was taken away."""
-        ...
-
-    async def take_away(self, member: int, block: Block) -> None: ...
-    async def progress(self, member: int) -> Progress: ...
-    async def stop(self, member: int) -> None: ...
-    async def replace(self, member: int) -> None: ...
-
-
 class _Account(msgspec.Struct, frozen=True):
     """What shared storage says of the run: a driver that begins in another folder goes on with it."""
 
     header: RunHeader
     block_tasks: int
-
-
-@dataclass(slots=True)
-class Totals:
-    """How a run stands.
-
-    Attributes:
-        tasks: in blocks that are merged.
-        pairs, replies, failed: of those.
-        blocks: merged.
-        lost: samplers that were lost.
-        finished: tasks that came to their end.
-        moved: blocks that were taken from a slow sampler.
-        merge_s: that merging took, of the wall time.
-        sampling_s: from the first hand-out to the last merge.
-        sampler_mb: memory of the largest sampler.
-    """
-
-    tasks: int = 0
-    pairs: int = 0
-    replies: int = 0
-    failed: int = 0
-    finished: int = 0
-    blocks: int = 0
-    lost: int = 0
-    moved: int = 0
-    merge_s: float = 0.0
-    sampling_s: float = 0.0
-    sampler_mb: float = 0.0
 
 
 class Driver:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from rro_sdk.cluster.driver import BLOCK_TASKS, Driver, Totals
+from rro_sdk.cluster.crew import Totals
+from rro_sdk.cluster.driver import BLOCK_TASKS, Driver
 from rro_sdk.cluster.ray_crew import RayCrew
 from rro_sdk.cluster.shared import SharedFolder
 from rro_sdk.cluster.worker import Work

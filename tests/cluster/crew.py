@@ -8,7 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from rro_sdk.cluster.blocks import Block, Done
-from rro_sdk.cluster.driver import Driver, SamplerLost
+from rro_sdk.cluster.crew import SamplerLost
+from rro_sdk.cluster.driver import Driver
 from rro_sdk.cluster.shared import SharedFolder
 from rro_sdk.cluster.worker import Hello, Progress, Work, Worker
 from rro_sdk.methods import RisingReward

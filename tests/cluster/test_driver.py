@@ -12,7 +12,8 @@ import pytest
 
 from rro_sdk.checking import check
 from rro_sdk.cluster.blocks import Block, Done, folder
-from rro_sdk.cluster.driver import Driver, SamplerLost, Totals
+from rro_sdk.cluster.crew import SamplerLost, Totals
+from rro_sdk.cluster.driver import Driver
 from rro_sdk.cluster.shared import SharedFolder
 from rro_sdk.cluster.worker import Hello, Work, refuse_differences
 from rro_sdk.errors import ConfigError, DataError, JournalError, ServerError, ServerUnreachable
