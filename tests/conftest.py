@@ -4,10 +4,18 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
 REPOSITORY = Path(__file__).resolve().parents[1]
+
+
+def missing(what: str, remedy: str) -> NoReturn:
+    """Skip a test for want of something; in CI, where `make test` brings all of it, fail."""
+    if os.environ.get("CI") == "true":
+        pytest.fail(f"{what} is missing; in CI it must be there")
+    pytest.skip(f"{what} is missing; {remedy}")
 
 
 @pytest.fixture(scope="session")
@@ -15,7 +23,5 @@ def data_folder() -> Path:
     """The shared data folder: RRO_DATA, else ../shared/data beside the repository."""
     folder = Path(os.environ.get("RRO_DATA") or REPOSITORY.parent / "shared" / "data")
     if not folder.is_dir():
-        if os.environ.get("CI") == "true":
-            pytest.fail(f"the data folder {folder} is missing; in CI it must be there")
-        pytest.skip("no data folder; set RRO_DATA to run the tests against recorded data")
+        missing(f"the data folder {folder}", "set RRO_DATA to run the tests against recorded data")
     return folder

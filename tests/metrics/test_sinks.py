@@ -18,7 +18,7 @@ from rro_sdk.metrics.prometheus import Prometheus
 from rro_sdk.metrics.tensorboard import TensorBoard
 from rro_sdk.sampler import Sampler
 from rro_sdk.testing import TreeEnv, TreePolicy, tree_tasks
-from tests.conftest import REPOSITORY
+from tests.conftest import REPOSITORY, missing
 
 CLIENTS = REPOSITORY / ".venv-integrations"
 """wandb and trackio, which the environment is spared."""
@@ -143,9 +143,7 @@ print(json.dumps({
 
 def test_weights_and_biases_offline_and_trackio(tmp_path: Path) -> None:
     if not CLIENTS.is_dir():
-        if os.environ.get("CI") == "true":
-            pytest.fail(f"{CLIENTS.name} is missing; in CI it must be there (make {CLIENTS.name}/.ready)")
-        pytest.skip(f"no {CLIENTS.name}; `make {CLIENTS.name}/.ready` installs wandb and trackio into it")
+        missing(CLIENTS.name, f"`make {CLIENTS.name}/.ready` installs wandb and trackio into it")
     environment = {
         **os.environ,
         "PYTHONPATH": str(CLIENTS),

@@ -8,9 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
-from tests.conftest import REPOSITORY
+from tests.conftest import REPOSITORY, missing
 
 NOTEBOOK = REPOSITORY / "examples" / "tour.ipynb"
 RUNNER = REPOSITORY / ".venv-integrations"
@@ -29,9 +27,7 @@ print(json.dumps(["".join(str(output) for output in cell.get("outputs", ())) for
 
 def test_it_runs_from_top_to_bottom(tmp_path: Path) -> None:
     if not RUNNER.is_dir():
-        if os.environ.get("CI") == "true":
-            pytest.fail(f"{RUNNER.name} is missing; in CI it must be there (make {RUNNER.name}/.ready)")
-        pytest.skip(f"no {RUNNER.name}; `make {RUNNER.name}/.ready` installs nbclient into it")
+        missing(RUNNER.name, f"`make {RUNNER.name}/.ready` installs nbclient into it")
     done = subprocess.run(
         [sys.executable, "-c", RUN, str(NOTEBOOK)],
         cwd=tmp_path,

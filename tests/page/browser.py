@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from pathlib import Path
 from typing import Any
 
-import pytest
-
-from tests.conftest import REPOSITORY
+from tests.conftest import REPOSITORY, missing
 
 AXE = REPOSITORY / ".browser" / "package" / "axe.min.js"
 
@@ -19,22 +16,16 @@ DEADLINE_MS = 60_000
 """For anything to appear: milliseconds, but on a machine that is given away to others it can be a minute."""
 
 
-def missing(what: str) -> Any:
-    """Skip, but not in CI: there the Makefile has installed it."""
-    reason = f"{what} is missing; `make browser` installs it"
-    if os.environ.get("CI") == "true":
-        pytest.fail(reason)
-    pytest.skip(reason)
-
-
 def chromium() -> str:
     """Path of the system's Chromium."""
-    return next(filter(None, map(shutil.which, NAMES)), None) or missing("Chromium")
+    return next(filter(None, map(shutil.which, NAMES)), None) or missing(
+        "Chromium", "`make browser` installs it"
+    )
 
 
 def axe() -> Path:
     """axe-core, unpacked by the Makefile."""
-    return AXE if AXE.is_file() else missing("axe-core")
+    return AXE if AXE.is_file() else missing("axe-core", "`make browser` fetches it")
 
 
 class Watched:

@@ -14,7 +14,8 @@ import pytest_asyncio
 from rro_sdk.page.server import PageServer
 from rro_sdk.page.single_file import write_page
 from rro_sdk.page.source import Runs
-from tests.page.browser import Watched, axe, chromium, missing
+from tests.conftest import missing
+from tests.page.browser import Watched, axe, chromium
 from tests.page.hostile import EVIL, hostile_run, task_id
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -51,7 +52,7 @@ async def site(two_runs: tuple[Path, Path], tmp_path_factory: pytest.TempPathFac
     try:
         from playwright.async_api import async_playwright
     except ImportError:
-        missing("playwright")
+        missing("playwright", "it is in the extra dev")
     folder = tmp_path_factory.mktemp("page")
     evil = hostile_run(folder / "evil")
     async with AsyncExitStack() as stack:
