@@ -206,7 +206,7 @@ async def test_two_runs_stand_side_by_side(site: Site) -> None:
         await watched.view("#/tasks", IN_TABLE)
         assert "not in it" in (await page.locator("tr", has_text="loans-008").inner_text())
         await page.check("#differ")
-        await page.wait_for_function("document.querySelectorAll('table.tasks tbody tr').length < 9")
+        await page.wait_for_selector("#count:not(:text('of 9 tasks'))")
         signs = await texts(page, "tbody td:nth-child(4)")
         assert "=" not in signs
         await watched.view(TASK, IN_TASK)

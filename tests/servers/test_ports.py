@@ -53,12 +53,24 @@ def test_two_of_ours_do_not_get_the_same_port() -> None:
 
 
 def test_all_or_none() -> None:
-    with Reservation("127.0.0.1", None) as second:
-        first = second.port - 1
-        with pytest.raises(ConfigError):
-            reserve("127.0.0.1", first, 2)
-    with Reservation("127.0.0.1", first):
+    first, second = _neighbours()
+    with second:
+        first.close()
+        with pytest.raises(ConfigError, match=f"port {second.port} "):
+            reserve("127.0.0.1", first.port, 2)
+    with Reservation("127.0.0.1", first.port):
         pass
+
+
+def _neighbours() -> tuple[Reservation, Reservation]:
+    """Two free ports in a row, below those that the system gives out: nobody takes one in the meantime."""
+    for port in range(20_000, 32_000, 2):
+        try:
+            first, second = reserve("127.0.0.1", port, 2)
+        except ConfigError:
+            continue
+        return first, second
+    raise AssertionError("no two free ports in a row")
 
 
 def test_out_of_range_and_unknown_hosts() -> None:
