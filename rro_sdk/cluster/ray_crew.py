@@ -5,19 +5,17 @@ Needs the extra `ray`; importing this module does not load it.
 
 from __future__ import annotations
 
-import socket
+from contextlib import ExitStack
 from types import TracebackType
 from typing import Any, Self
 
 from rro_sdk.cluster.blocks import Block, Done
 from rro_sdk.cluster.crew import SamplerLost
 from rro_sdk.cluster.driver import Driver
+from rro_sdk.cluster.joining import joined
 from rro_sdk.cluster.shared import SharedFolder
 from rro_sdk.cluster.worker import Hello, Progress, Work, Worker
 from rro_sdk.errors import ConfigError, RROError
-
-CONNECT_S = 10.0
-"""Ray tries an address for minutes; whether anything listens there is known at once."""
 
 
 class _Failed:
@@ -84,11 +82,11 @@ class RayCrew:
         self._address, self._cpus = address, cpus
         self._wanted = size
         self._actors: list[Any] = []
-        self._began = False
+        self._stack = ExitStack()
         self.size = 0
 
     async def __aenter__(self) -> Self:
-        self._connect()
+        self._stack.enter_context(joined(self._address))
         import ray
 
         found = ray.cluster_resources().get("CPU", 0.0)
@@ -157,45 +155,10 @@ class RayCrew:
         )
         return actor.remote(self._work, self._shared, self._driver)
 
-    def _connect(self) -> None:
-        try:
-            import ray
-        except ImportError:
-            raise ConfigError("--engine ray needs Ray; pip install 'rro-sdk[ray]'") from None
-        if ray.is_initialized():
-            return
-        if self._address is not None:
-            _refuse_silence(self._address)
-        options: dict[str, Any] = {} if self._address else {"include_dashboard": False}
-        try:
-            ray.init(
-                address=self._address or "local", log_to_driver=False, configure_logging=False, **options
-            )
-        except (ConnectionError, RuntimeError, ValueError) as error:
-            line = str(error).strip().partition("\n")[0]
-            raise ConfigError(f"cannot join the Ray cluster at {self._address or 'local'}: {line}") from None
-        self._began = True
-
     def _leave(self) -> None:
         import ray
 
         for actor in self._actors:
             ray.kill(actor)
         self._actors = []
-        if self._began:
-            ray.shutdown()
-            self._began = False
-
-
-def _refuse_silence(address: str) -> None:
-    """Raise unless something listens there."""
-    host, _, port = address.removeprefix("ray://").rpartition(":")
-    if not host or not port.isdecimal():
-        return  # `auto`: Ray looks for it on this machine
-    try:
-        socket.create_connection((host.strip("[]"), int(port)), timeout=CONNECT_S).close()
-    except (OSError, OverflowError) as error:
-        why = getattr(error, "strerror", None) or type(error).__name__
-        raise ConfigError(
-            f"no Ray cluster answers at {address} ({why}); start one with: ray start --head"
-        ) from None
+        self._stack.close()
