@@ -229,13 +229,8 @@ class _Member:
         self.port = self._reservation.port
         self.url = url_of(self._settings.host, self.port)
         self._started = time.monotonic()
-        self.process = SupervisedProcess(
-            [str(self._python), str(_LAUNCHER)],
-            settings=self._settings.for_launcher(self.port),
-            environ=launch_environment(os.environ),
-            log=self._folder / f"server-{self._index}-{self.port}.log",
-            grace_s=self._settings.stop_grace_s,
-        )
+        log_file = self._folder / f"server-{self._index}-{self.port}.log"
+        self.process = launch(self._settings, self._python, self.port, log_file)
 
     def restart(self) -> None:
         """The same server on another free port."""
@@ -285,6 +280,21 @@ class _Member:
     def close(self) -> None:
         self.process.stop()
         self._reservation.close()
+
+
+def launch(settings: ServerSettings, python: Path, port: int, log_file: Path) -> SupervisedProcess:
+    """Start one server's process, which ends with this one.
+
+    Raises:
+        ServerStartError: it could not be started.
+    """
+    return SupervisedProcess(
+        [str(python), str(_LAUNCHER)],
+        settings=settings.for_launcher(port),
+        environ=launch_environment(os.environ),
+        log=log_file,
+        grace_s=settings.stop_grace_s,
+    )
 
 
 def launch_environment(environ: Mapping[str, str]) -> dict[str, str]:

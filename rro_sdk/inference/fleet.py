@@ -18,6 +18,7 @@ from rro_sdk._concurrency import event_within
 from rro_sdk.errors import ConfigError, ServerError, ServerRefused, ServerTimeout, ServerUnreachable
 from rro_sdk.inference.address import normalise_all
 from rro_sdk.inference.limit import FixedLimit, LatencyLimit, LoadLimit
+from rro_sdk.inference.listed import Listed
 from rro_sdk.inference.places import Places
 from rro_sdk.inference.retry import RetrySettings, with_retries
 from rro_sdk.inference.routing import common_version
@@ -43,6 +44,9 @@ MISSES = 2
 
 FAILURES = 3
 """Calls in a row that fail before a server rests although it answers: fewer may be one bad moment."""
+
+FOLLOW_S = 1.0
+"""Between two looks at a list of servers: as soon as a dead server is found."""
 
 WINDOW = 4
 """Requests per unit of limit in a window of `LatencyLimit`: enough for the mean to settle."""
@@ -97,17 +101,18 @@ class Fleet:
     cache; without, they spill to the next in that prefix's order (`routing.py`).
 
     Args:
-        servers: URLs such as http://127.0.0.1:30000.
+        servers: URLs such as http://127.0.0.1:30000, and `@FILE` for those that a file lists, which the
+            fleet follows (`listed.py`).
         settings: see `FleetSettings`.
         transport: what carries requests, entered and left with the fleet; aiohttp if None.
 
     Attributes:
-        urls: the servers, normalised.
+        urls: the servers, normalised; of a file, those that it lists now.
         retries: requests that were tried again.
         observe: told of requests that were tried again or came to nothing, and of other weights.
 
     Raises:
-        ConfigError: a URL that cannot be right, or one given twice.
+        ConfigError: a URL that cannot be right, one given twice, or a file that lists none.
     """
 
     def __init__(
@@ -119,12 +124,14 @@ class Fleet:
     ) -> None:
         self.settings = settings or FleetSettings()
         self._transport = transport or Transport(api_key=self.settings.api_key)
-        self.urls = normalise_all(servers)
+        self._listed = Listed(servers)
         self.retries = 0
         self.observe: Callable[[FleetEvent], None] = lambda event: None
         self._weight_version = ""
         self._stack = AsyncExitStack()
         self._slots: list[Slot] = []
+        self._make: Callable[[str], Slot] | None = None
+        self._tasks: dict[Slot, list[asyncio.Task[None]]] = {}
         self._places = Places([], self.settings.outage_s)
 
     async def __aenter__(self) -> Self:
@@ -132,18 +139,20 @@ class Fleet:
         control = None
         if self.settings.admin_api_key:
             control = await self._stack.enter_async_context(Transport(api_key=self.settings.admin_api_key))
-        self._slots = [
-            Slot(
-                Server(url, transport, control=control, note=self._note),
-                self.settings.control(),
-                self.settings.requests_per_second,
-            )
-            for url in self.urls
-        ]
+
+        def make(url: str) -> Slot:
+            server = Server(url, transport, control=control, note=self._note)
+            return Slot(server, self.settings.control(), self.settings.requests_per_second)
+
+        self._make = make
+        self._slots = [make(url) for url in self.urls]
         self._places = Places(self._slots, self.settings.outage_s)
-        tasks = [asyncio.create_task(self._watch(slot)) for slot in self._slots]
-        tasks += [asyncio.create_task(slot.gate.run()) for slot in self._slots if slot.gate is not None]
-        self._stack.push_async_callback(_end, tasks)
+        for slot in self._slots:
+            self._begin(slot)
+        self._stack.push_async_callback(self._end_all)
+        if self._listed.may_change:
+            following = asyncio.create_task(self._follow())
+            self._stack.push_async_callback(_end, [following])
         return self
 
     async def __aexit__(
@@ -153,6 +162,10 @@ class Fleet:
         trace: TracebackType | None,
     ) -> None:
         await self._stack.aclose()
+
+    @property
+    def urls(self) -> tuple[str, ...]:
+        return self._listed.urls
 
     @property
     def weight_version(self) -> str:
@@ -177,16 +190,16 @@ class Fleet:
     @property
     def limits(self) -> dict[str, int]:
         """Requests that each server gets at once now, by URL; those that are out get none."""
-        return {slot.server.url: slot.limit if slot.why is None else 0 for slot in self._slots}
+        return {slot.server.url: slot.limit if slot.why is None else 0 for slot in self._present}
 
     @property
     def out(self) -> dict[str, str]:
         """Servers that get no requests now and why, by URL."""
-        return {slot.server.url: slot.why for slot in self._slots if slot.why is not None}
+        return {slot.server.url: slot.why for slot in self._present if slot.why is not None}
 
     @property
     def status(self) -> tuple[ServerStatus, ...]:
-        """What each server does now and did so far, in the order of `urls`."""
+        """What each server does now and did so far, those that are no longer listed included."""
         return tuple(slot.status for slot in self._slots)
 
     async def check(self) -> dict[str, ModelInfo]:
@@ -199,8 +212,9 @@ class Fleet:
             ServerError: one does not answer; it is named.
             ConfigError: they serve different models or weight versions; all are named.
         """
-        infos = await asyncio.gather(*(slot.server.model_info() for slot in self._slots))
-        found = dict(zip(self.urls, infos, strict=True))
+        slots = self._present
+        infos = await asyncio.gather(*(slot.server.model_info() for slot in slots))
+        found = {slot.server.url: info for slot, info in zip(slots, infos, strict=True)}
         if len({(info.model_path, info.weight_version) for info in infos}) > 1:
             said = ", ".join(
                 f"{url} serves {info.model_path} version {info.weight_version or 'unknown'}"
@@ -208,7 +222,7 @@ class Fleet:
             )
             raise ConfigError(f"the servers differ: {said}; reload them to one checkpoint first")
         self.weight_version = infos[0].weight_version
-        for slot in self._slots:
+        for slot in slots:
             slot.version = self.weight_version
         return found
 
@@ -224,7 +238,7 @@ class Fleet:
         wanted = normalise_all(urls)
         if unknown := [url for url in wanted if url not in self.urls]:
             raise ConfigError(f"server {unknown[0]} is none of this fleet's ({', '.join(self.urls)})")
-        slots = [slot for slot in self._slots if slot.server.url in wanted]
+        slots = [slot for slot in self._present if slot.server.url in wanted]
         for slot in slots:
             slot.holds += 1
         self._places.changed()
@@ -327,7 +341,7 @@ class Fleet:
     def _serves(self, slot: Slot, version: str) -> None:
         """A server says which weights it has: leave out those whose weights are not the fleet's."""
         slot.version = version
-        self.weight_version = common_version(self.weight_version, [each.version for each in self._slots])
+        self.weight_version = common_version(self.weight_version, [each.version for each in self._present])
         for each in self._slots:
             each.stale = bool(each.version) and each.version != self.weight_version
             each.look.set()
@@ -338,6 +352,47 @@ class Fleet:
         slot.control, slot.limit, slot.reached, slot.growing = control, control.value, False, more > 0
         if more:
             self._places.changed()
+
+    @property
+    def _present(self) -> list[Slot]:
+        """The servers that are listed; the others stay for what they did."""
+        return [slot for slot in self._slots if not slot.unlisted]
+
+    def _begin(self, slot: Slot) -> None:
+        self._tasks[slot] = [asyncio.create_task(self._watch(slot))]
+        if slot.gate is not None:
+            self._tasks[slot].append(asyncio.create_task(slot.gate.run()))
+
+    async def _end_all(self) -> None:
+        await _end([task for tasks in self._tasks.values() for task in tasks])
+
+    async def _follow(self) -> None:
+        """Read the list of servers again and again."""
+        while True:
+            await asyncio.sleep(FOLLOW_S)
+            if await asyncio.to_thread(self._listed.look):
+                await self._go_over(set(self.urls))
+
+    async def _go_over(self, urls: set[str]) -> None:
+        """Take in the servers that are listed now and were not, and let go of those that are no longer."""
+        assert self._make is not None
+        known = {slot.server.url: slot for slot in self._slots}
+        for url, slot in known.items():
+            if url not in urls and not slot.unlisted:
+                slot.unlisted = True
+                slot.rest("it is no longer listed")
+                await _end(self._tasks.pop(slot))
+        for url in self.urls:
+            slot = known.get(url) or self._make(url)
+            if url in known and not slot.unlisted:
+                continue
+            slot.unlisted, slot.barred = False, None
+            slot.out = "it was just listed"  # until it says which weights it serves
+            if url not in known:
+                self._slots.append(slot)
+                self._places.join(slot)
+            self._begin(slot)
+        self._places.changed()
 
     async def _watch(self, slot: Slot) -> None:
         """Look at one server again and again."""

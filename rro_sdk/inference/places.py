@@ -52,6 +52,11 @@ class Places:
         self._outage: asyncio.TimerHandle | None = None
         self.changed()
 
+    def join(self, slot: Slot) -> None:
+        """One more server; prefixes stay where they are."""
+        self._slots.append(slot)
+        self.changed()
+
     async def take(self, affinity: str, failed: Set[Slot] = NOBODY) -> Slot:
         """A place on the server that suits; `give_back` it.
 

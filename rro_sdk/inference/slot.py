@@ -57,6 +57,8 @@ class Slot:
         """Whether its weights are not the fleet's."""
         self.barred: str | None = None
         """Why no probe can bring it back: a reload of it failed."""
+        self.unlisted = False
+        """Whether the list of servers holds it no longer."""
         self.rest_s = REST_S[0]
         self.failures = 0
         self.holds = 0

@@ -21,9 +21,9 @@ import msgspec
 
 from rro_sdk.checkpoint import Checkpoint, describe, differences
 from rro_sdk.errors import CheckpointError, ConfigError, ReloadError
-from rro_sdk.inference.address import normalise_all
 from rro_sdk.inference.engines import ENGINES, Engine, ReloadMode
 from rro_sdk.inference.gateway import all_workers
+from rro_sdk.inference.listed import resolved
 from rro_sdk.inference.reloading import Reloading, Worker, outcome
 from rro_sdk.inference.transport import Transport
 from rro_sdk.inference.watchdog import Watchdog
@@ -130,7 +130,7 @@ async def reload_weights(
     leaves none paused either, but each server with the old weights or the new.
 
     Args:
-        servers: URLs; of a gateway every worker is reloaded.
+        servers: URLs, or `@FILE` for those that a file lists; of a gateway every worker is reloaded.
         checkpoint: folder of a Hugging Face checkpoint in safetensors, readable by the servers too.
         settings: see `ReloadSettings`.
         weight_version: name of the new version; by default the first 12 hex digits of the checkpoint's
@@ -147,7 +147,7 @@ async def reload_weights(
             touched.
     """
     settings = settings or ReloadSettings()
-    urls = normalise_all(servers)
+    urls = resolved(servers)
     path = Path(checkpoint).absolute()
     new = await asyncio.to_thread(describe, path)
     version = weight_version or new.sha256[:VERSION_DIGITS]
