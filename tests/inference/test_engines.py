@@ -43,7 +43,7 @@ async def test_vllm_with_a_request_in_flight(
     settings = ReloadSettings(engine="vllm", mode=mode)  # type: ignore[arg-type]
     async with VLLMStub(served) as stub, Transport() as transport:
         running = asyncio.create_task(Server(stub.url, transport).complete(long_request(), timeout_s=10))
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             while not stub.running:
                 await asyncio.sleep(0)
         report = await reload_weights([stub.url], new, settings)

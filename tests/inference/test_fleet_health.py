@@ -88,13 +88,13 @@ async def test_a_server_that_dies_is_left_out_and_comes_back() -> None:
 
 
 async def test_a_server_that_hangs_is_found_out_and_its_calls_go_elsewhere() -> None:
-    """Long before the deadline of a completion, which is 20 s here."""
+    """Long before the deadline of a completion, which is two minutes here."""
     async with (
         silent_server() as (url, asked),
         FakeServer(FakeSettings()) as well,
         Fleet([url, well.url], settings(request_timeout_s=120.0)) as fleet,
     ):
-        async with asyncio.timeout(15.0):
+        async with asyncio.timeout(60.0):
             done = await asyncio.gather(
                 *(fleet.complete(request(number), affinity=str(number)) for number in range(16))
             )
@@ -180,7 +180,7 @@ async def test_a_held_server_finishes_what_it_has_and_gets_nothing_new() -> None
     slow = FakeSettings(latency=Latency(per_request_s=0.2))
     async with FakeServer(slow) as server, Fleet([server.url], settings()) as fleet:
         running = [asyncio.create_task(fleet.complete(request(number))) for number in range(3)]
-        async with asyncio.timeout(10.0):
+        async with asyncio.timeout(60.0):
             while server.counters.running < 3:
                 await asyncio.sleep(0)
             async with fleet.held([server.url]):

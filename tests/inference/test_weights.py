@@ -113,7 +113,7 @@ async def test_a_caller_that_is_cancelled_leaves_no_server_paused(served: Path, 
     async with fake(served) as server:
         for extra_turns in range(6):
             reloading = asyncio.create_task(reload_weights([server.url], new))
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(30):
                 while not server.paused:
                     await asyncio.sleep(0)
             for _ in range(extra_turns):

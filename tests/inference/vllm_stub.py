@@ -155,12 +155,12 @@ class VLLMStub:
         return web.json_response({"id": "x", "choices": [choice], "usage": usage})
 
     async def _long(self) -> bool:
-        """A request that runs until it is aborted, which gives True, or else for half a second."""
+        """A request that runs until it is aborted, which gives True, or else for one and a half seconds."""
         aborted = asyncio.Event()
         self._running.add(aborted)
         self._idle.clear()
         try:
-            async with asyncio.timeout(0.5):
+            async with asyncio.timeout(1.5):
                 await aborted.wait()
         except TimeoutError:
             return False

@@ -94,7 +94,8 @@ async def test_fault_status(status: int) -> None:
 
 async def test_fault_hang_lasts_until_the_client_gives_up() -> None:
     async with FakeServer(FakeSettings(faults={1: Fault("hang")})) as server:
-        async with httpx2.AsyncClient(base_url=server.url, timeout=0.3, trust_env=False) as client:
+        patience = httpx2.Timeout(10.0, read=0.3)
+        async with httpx2.AsyncClient(base_url=server.url, timeout=patience, trust_env=False) as client:
             with pytest.raises(httpx2.ReadTimeout):
                 await client.post("/v1/chat/completions", json=_body())
         await _eventually(lambda: server.counters.disconnected == 1, "the server notices")

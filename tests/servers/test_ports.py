@@ -6,6 +6,7 @@ import pytest
 
 from rro_sdk.errors import ConfigError
 from servers.ports import Reservation, reserve, url_of
+from tests.servers.ports import neighbours
 
 
 def _server_socket(port: int) -> socket.socket:
@@ -53,24 +54,13 @@ def test_two_of_ours_do_not_get_the_same_port() -> None:
 
 
 def test_all_or_none() -> None:
-    first, second = _neighbours()
+    first, second = neighbours()
     with second:
         first.close()
         with pytest.raises(ConfigError, match=f"port {second.port} "):
             reserve("127.0.0.1", first.port, 2)
     with Reservation("127.0.0.1", first.port):
         pass
-
-
-def _neighbours() -> tuple[Reservation, Reservation]:
-    """Two free ports in a row, below those that the system gives out: nobody takes one in the meantime."""
-    for port in range(20_000, 32_000, 2):
-        try:
-            first, second = reserve("127.0.0.1", port, 2)
-        except ConfigError:
-            continue
-        return first, second
-    raise AssertionError("no two free ports in a row")
 
 
 def test_out_of_range_and_unknown_hosts() -> None:

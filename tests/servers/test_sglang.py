@@ -17,6 +17,7 @@ import pytest
 from rro_sdk.errors import ConfigError, ServerError, ServerStartError
 from servers.ports import Reservation
 from servers.sglang import ServerSettings, SGLangServers, launch_environment
+from tests.servers.ports import neighbours
 from tests.servers.processes import command_lines, exists, group_of, until
 
 Stub = Callable[[str], Path]
@@ -63,8 +64,10 @@ def test_start_and_stop_without_a_loop(settings: Callable[..., ServerSettings]) 
 
 
 def test_ports_in_a_row(settings: Callable[..., ServerSettings]) -> None:
-    with Reservation("127.0.0.1", None) as free:
-        port = free.port
+    first, second = neighbours()
+    port = first.port
+    first.close()
+    second.close()
     servers = SGLangServers(settings(port=port), count=2)
     servers.start()
     try:
