@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -53,6 +54,13 @@ device_option = click.option(
 seed_option = click.option("--seed", type=int, default=0, show_default=True, help="Of every draw.")
 
 
+def with_whole_paths(
+    ctx: click.Context, parameter: click.Parameter, servers: tuple[str, ...]
+) -> tuple[str, ...]:
+    """Each `@FILE` with the file's whole path: a sampler on another node has another working directory."""
+    return tuple(f"@{Path(each[1:]).absolute()}" if each.startswith("@") else each for each in servers)
+
+
 def server_options(command: F) -> F:
     for option in (
         click.option(
@@ -62,7 +70,15 @@ def server_options(command: F) -> F:
             "--admin-api-key", envvar="RRO_ADMIN_API_KEY", help="For aborts; better as RRO_ADMIN_API_KEY."
         ),
         click.option("--api-key", envvar="RRO_API_KEY", help="Bearer token; better as RRO_API_KEY."),
-        click.option("--servers", "-s", multiple=True, required=True, metavar="URL", help="Repeat for more."),
+        click.option(
+            "--servers",
+            "-s",
+            multiple=True,
+            required=True,
+            metavar="URL",
+            callback=with_whole_paths,
+            help="Repeat for more; @FILE for those that rro serve --urls FILE lists.",
+        ),
     ):
         command = option(command)
     return command

@@ -10,6 +10,7 @@ import click
 import msgspec
 
 from rro_sdk.cli._options import json_option
+from rro_sdk.errors import ConfigError
 
 
 @click.command("reload", short_help="bring running servers to a checkpoint")
@@ -19,9 +20,16 @@ from rro_sdk.cli._options import json_option
     multiple=True,
     required=True,
     metavar="URL",
-    help="A server or gateway; repeat for more.",
+    help="A server or gateway; repeat for more. @FILE for those that rro serve --urls FILE lists.",
 )
 @click.option("--checkpoint", required=True, type=click.Path(path_type=Path), help="Folder with safetensors.")
+@click.option(
+    "--stage",
+    metavar="FOLDER",
+    type=click.Path(path_type=Path),
+    help="Copy it to this folder on the nodes of the Ray cluster at --address first, and load that.",
+)
+@click.option("--address", metavar="HOST:PORT", help="Of the Ray cluster, for --stage.")
 @click.option("--weight-version", help="Name of the new version; by default from the checkpoint's hash.")
 @click.option(
     "--mode",
@@ -45,6 +53,8 @@ from rro_sdk.cli._options import json_option
 def command(
     servers: tuple[str, ...],
     checkpoint: Path,
+    stage: Path | None,
+    address: str | None,
     weight_version: str | None,
     mode: Literal["retract", "drain", "abort"],
     engine: Literal["sglang", "vllm"],
@@ -59,6 +69,10 @@ def command(
     """
     from rro_sdk.inference.weights import ReloadSettings, reload_weights
 
+    if stage is not None:
+        checkpoint = _copied(checkpoint, stage, address)
+    elif address is not None:
+        raise ConfigError("--address is for --stage alone; give that too, or leave it out")
     settings = ReloadSettings(mode=mode, engine=engine, api_key=api_key, admin_api_key=admin_api_key)
     report = asyncio.run(reload_weights(servers, checkpoint, settings, weight_version=weight_version))
     if as_json:
@@ -67,3 +81,15 @@ def command(
         for url in report.reloaded:
             click.echo(f"{url} serves weight version {report.weight_version}")
     report.raise_for_failures()
+
+
+def _copied(checkpoint: Path, stage: Path, address: str | None) -> Path:
+    from rro_sdk.cluster.joining import joined
+    from servers.cluster import stage_checkpoint
+
+    if address is None:
+        raise ConfigError("--stage needs --address, the Ray cluster whose nodes the checkpoint is copied to")
+    with joined(address):
+        copy = stage_checkpoint(checkpoint, stage.absolute())
+    click.echo(f"copied to {copy} on every node", err=True)
+    return copy

@@ -8,12 +8,19 @@ from typing import Any
 import click
 
 from rro_sdk.cli._monitoring import log_option, trace_option, traced
-from rro_sdk.cli._options import json_option, quiet_option
+from rro_sdk.cli._options import json_option, quiet_option, with_whole_paths
 
 
 @click.command("resume", short_help="go on with a run that was broken off")
 @click.argument("run_dir", type=click.Path(path_type=Path))
-@click.option("--servers", "-s", multiple=True, metavar="URL", help="Those of the run by default.")
+@click.option(
+    "--servers",
+    "-s",
+    multiple=True,
+    metavar="URL",
+    callback=with_whole_paths,
+    help="Those of the run by default; @FILE as for rro sample.",
+)
 @click.option(
     "--env-option", "-e", multiple=True, metavar="KEY=VALUE", help="In place of the run's own, such as a URL."
 )

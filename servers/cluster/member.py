@@ -124,17 +124,6 @@ class Member:
     def is_placed(self) -> bool:
         return self._phase in ("meeting", "starting", "serving")
 
-    def described(self) -> dict[str, Any]:
-        """Its entry in the list of servers."""
-        assert self.started is not None
-        return {
-            "url": self.started.url,
-            "node": self._node,
-            "pid": self.started.pid,
-            "log": str(self.started.log),
-            "ready_s": round(self.started.ready_s, 1),
-        }
-
     def advance(self, weights: Weights, now: float) -> str | None:
         """Go one step on, without waiting.
 
@@ -227,8 +216,8 @@ class Member:
             self._bring(weights, [hello.node_id for hello in blind])
         elif blind:
             error = ConfigError(
-                f"node {blind[0].node} does not see checkpoint {weights.path}; give a path that every node sees,"
-                " or have it copied with --stage"
+                f"node {blind[0].node} does not see checkpoint {weights.path}; give a path that every node"
+                " sees, or have it copied with --stage"
             )
             raise Lost(str(error), error)
         node = self._hellos[0].node

@@ -6,8 +6,7 @@
 
 Roles: this process owns the placement groups and actors, so they go when it does, in whatever way, and
 servers go with their actors (`replica.py`, `servers/_supervisor.py`). A `Member` is one server through all of
-its lives; `RayServers` looks at all of them once a second in a thread of its own, and keeps the list of those
-that serve.
+its lives; `RayServers` looks at all of them once a second, in a thread of its own.
 """
 
 from __future__ import annotations
@@ -24,7 +23,6 @@ from typing import Self
 from rro_sdk.errors import ConfigError, ServerError, ServerStartError
 from servers.cluster.delivery import stage_checkpoint
 from servers.cluster.layout import Layout, Node, is_loopback, node_of, refuse_shortage
-from servers.cluster.listing import Listing
 from servers.cluster.member import Lost, Member
 from servers.cluster.succession import STALE_S, Weights, is_behind, served_now
 from servers.settings import ServerSettings
@@ -50,7 +48,6 @@ class RayServers:
         layout: how many, and what each takes.
         host: to listen on. By default a node's own address; loopback where all nodes are one machine.
         stage: folder on the nodes' own disks that the checkpoint is copied to first.
-        urls_file: kept as the list of those that serve.
         note: told in one line of what is lost and made anew.
 
     Raises:
@@ -64,14 +61,11 @@ class RayServers:
         *,
         host: str | None = None,
         stage: Path | None = None,
-        urls_file: Path | None = None,
         note: Callable[[str], None] = log.warning,
     ) -> None:
         self.settings = settings
         self.layout = layout
         self._host, self._stage, self._note = host, stage, note
-        self._urls_file = urls_file
-        self._listing: Listing | None = None
         self._members: list[Member] = []
         self._weights = Weights(str(settings.model), settings.weight_version)
         self._stale_since: dict[int, float] = {}
@@ -102,13 +96,6 @@ class RayServers:
         """What they serve now, and what one that is made anew begins with."""
         return self._weights
 
-    @property
-    def is_open(self) -> bool:
-        """Whether other machines can reach a server that does not ask for both keys."""
-        hosts = [member.host for member in self._members]
-        keyed = self.settings.api_key and self.settings.admin_api_key
-        return not keyed and not all(is_loopback(host) for host in hosts)
-
     def start(self) -> None:
         """Start all and wait until each has generated a token. On any failure none is left.
 
@@ -123,8 +110,6 @@ class RayServers:
             raise ConfigError("these servers are started already")
         nodes = [node_of(row) for row in ray.nodes() if row["Alive"]]
         refuse_shortage(self.layout, nodes)
-        if self._urls_file is not None:
-            self._listing = Listing(self._urls_file)
         try:
             self._start(nodes)
         except BaseException:  # an interrupt too must leave no server behind
@@ -196,7 +181,9 @@ class RayServers:
                 raise self._late()
             if self._cancelled.wait(WATCH_S / 4):
                 raise ServerStartError("the start was cancelled; no server was left running")
-        self._publish()
+        keyed = self.settings.api_key and self.settings.admin_api_key
+        if not keyed and not all(is_loopback(member.host) for member in self._members):
+            self._note("warning: other machines can reach these servers, and not every route asks for a key")
 
     def _late(self) -> ConfigError:
         import ray
@@ -233,7 +220,6 @@ class RayServers:
                 if became:
                     self._note(became)
         self._renew_those_behind(now)
-        self._publish()
         if all(member.given_up for member in self._members):
             said = "; ".join(member.why for member in self._members)
             self._broken = ServerError(f"no server is left: {said}")
@@ -257,18 +243,8 @@ class RayServers:
     def _serving(self) -> list[Member]:
         return [member for member in self._members if member.serves]
 
-    def _publish(self) -> None:
-        if self._listing is None:
-            return
-        try:
-            self._listing.write([member.described() for member in self._serving()])
-        except OSError as error:  # the one before is still there; tried again at the next look
-            self._note(f"cannot write the list of servers: {error.strerror}")
-
     def _stop(self) -> None:
         members, self._members = self._members, []
-        if self._listing is not None:
-            self._listing.close()
         for member in members:  # all at once, then wait for each
             member.request_stop()
         deadline = time.monotonic() + self.settings.stop_grace_s + STOP_MARGIN_S

@@ -107,7 +107,7 @@ class Receiver:
             free = shutil.disk_usage(self._final.parent).free
             if free < needed:
                 raise CheckpointError(
-                    f"node {self._node} has {free / 1e9:.1f} GB left at {self._final.parent}, and the checkpoint"
+                    f"node {self._node} has {free / 1e9:.1f} GB left at {self._final.parent}, the checkpoint"
                     f" {needed / 1e9:.1f} GB; free some, or stage elsewhere"
                 )
             self._partial = Path(tempfile.mkdtemp(prefix=f".{self._final.name}.", dir=self._final.parent))
@@ -170,12 +170,12 @@ class Receiver:
             except OSError as error:
                 raise CheckpointError(
                     f"the copy {self._final} on node {self._node} lacks {name} ({error.strerror});"
-                    " remove it there, and stage again"
+                    " remove it, and stage again"
                 ) from error
             if found != wanted:
                 raise CheckpointError(
                     f"{name} of the copy {self._final} on node {self._node} has SHA-256"
-                    f" {found.sha256[:DIGITS]} and not {wanted.sha256[:DIGITS]}; remove it there, and stage again"
+                    f" {found.sha256[:DIGITS]} and not {wanted.sha256[:DIGITS]}; remove it, and stage again"
                 )
 
     def _close(self) -> None:
