@@ -5,27 +5,42 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+import msgspec
+
 from rro_sdk.errors import ConfigError
+from trainers.nodes import Nodes, processes_on_each
 from trainers.settings import TrainSettings
 
-__all__ = ["CONFIGS", "command", "find_config"]
+__all__ = ["CONFIGS", "command", "command_on_node", "find_config"]
 
 CONFIGS = Path(__file__).parent / "configs"
 """The configurations that are shipped, each a file `NAME.yaml` as `accelerate config` writes them."""
 
 ON_CPU = "cpu"
-"""Processes on this machine's CPU, by torch's own launcher: accelerate would start them by MPI."""
+"""Processes on CPUs, by torch's own launcher: accelerate would start them by MPI."""
 
 _CPU_PROCESSES = 2
 
 
-def command(settings: TrainSettings) -> list[str]:
+def command(settings: TrainSettings, nodes: Nodes | None = None) -> list[str]:
     """What to run; settings file, work folder and log follow.
 
     Raises:
-        ConfigError: `settings.launch` is neither a file nor the name of a shipped configuration.
+        ConfigError: `settings.launch` is neither a file nor the name of a shipped configuration, or cannot be
+            launched on these nodes.
     """
     module = f"trainers.{settings.method}"
+    if nodes is not None:
+        processes_on_each(settings, nodes)
+        if settings.launch != ON_CPU:
+            find_config(str(settings.launch))
+        return [
+            sys.executable,
+            "-m",
+            "trainers.on_nodes",
+            msgspec.json.encode(nodes).decode(),
+            settings.method,
+        ]
     if settings.launch is None:
         return [sys.executable, "-m", module]
     if settings.launch == ON_CPU:
@@ -36,6 +51,36 @@ def command(settings: TrainSettings) -> list[str]:
     if settings.processes is not None:
         launcher += ["--num_processes", str(settings.processes)]
     return [sys.executable, "-m", *launcher, "-m", module]
+
+
+def command_on_node(settings: TrainSettings, nodes: Nodes, rank: int, host: str, port: int) -> list[str]:
+    """What to run on one of several nodes; settings file, work folder and log follow.
+
+    Args:
+        settings: with a `launch`.
+        nodes: all of them.
+        rank: of this one, from 0.
+        host, port: where the first node listens for the others.
+
+    Raises:
+        ConfigError: as `command`; a file of your own must be there on every node.
+    """
+    each = processes_on_each(settings, nodes)
+    if settings.launch == ON_CPU:
+        launcher = [
+            "torch.distributed.run",
+            *(f"--nnodes={nodes.count}", f"--node-rank={rank}", f"--nproc-per-node={each}"),
+            *(f"--master-addr={host}", f"--master-port={port}"),
+        ]
+    else:
+        launcher = [
+            *("accelerate.commands.launch", "--config_file", str(find_config(str(settings.launch)))),
+            *("--num_machines", str(nodes.count), "--machine_rank", str(rank)),
+            *("--num_processes", str(nodes.count * each)),
+            *("--main_process_ip", host, "--main_process_port", str(port)),
+            *("--deepspeed_multinode_launcher", "standard"),  # each node starts its own, none by ssh
+        ]
+    return [sys.executable, "-m", *launcher, "-m", f"trainers.{settings.method}"]
 
 
 def find_config(name: str) -> Path:

@@ -28,12 +28,13 @@ from rro_sdk.errors import CheckpointError, ConfigError, TrainingError
 from trainers.events import Alive, Done, Event, Failed, Step, TrainResult, decode
 from trainers.launching import command
 from trainers.leftovers import forget_finished, hidden, hold_log, log_of, remove_partials
+from trainers.nodes import Nodes
 from trainers.resuming import forget_torn, refuse_unfinished, state_folder
 from trainers.room import refuse_full_disk
 from trainers.rows import read_rows
 from trainers.settings import DPOSettings, KTOSettings, RewardSettings, SFTSettings, TrainSettings
 
-__all__ = ["train", "train_dpo", "train_kto", "train_reward", "train_sft"]
+__all__ = ["surroundings", "train", "train_dpo", "train_kto", "train_reward", "train_sft"]
 
 SILENCE_LIMIT_S = 3600.0
 """A trainer that reports nothing for so long is taken for hung; no step worth waiting for takes longer, and
@@ -49,9 +50,10 @@ def train_sft(
     *,
     on_event: Callable[[Event], None] | None = None,
     stop: threading.Event | None = None,
+    nodes: Nodes | None = None,
 ) -> TrainResult:
     """Supervised fine-tuning; see `train`."""
-    return train(settings, on_event=on_event, stop=stop)
+    return train(settings, on_event=on_event, stop=stop, nodes=nodes)
 
 
 def train_dpo(
@@ -59,9 +61,10 @@ def train_dpo(
     *,
     on_event: Callable[[Event], None] | None = None,
     stop: threading.Event | None = None,
+    nodes: Nodes | None = None,
 ) -> TrainResult:
     """Direct preference optimization; see `train`."""
-    return train(settings, on_event=on_event, stop=stop)
+    return train(settings, on_event=on_event, stop=stop, nodes=nodes)
 
 
 def train_kto(
@@ -69,9 +72,10 @@ def train_kto(
     *,
     on_event: Callable[[Event], None] | None = None,
     stop: threading.Event | None = None,
+    nodes: Nodes | None = None,
 ) -> TrainResult:
     """Kahneman-Tversky optimization; see `train`."""
-    return train(settings, on_event=on_event, stop=stop)
+    return train(settings, on_event=on_event, stop=stop, nodes=nodes)
 
 
 def train_reward(
@@ -79,9 +83,10 @@ def train_reward(
     *,
     on_event: Callable[[Event], None] | None = None,
     stop: threading.Event | None = None,
+    nodes: Nodes | None = None,
 ) -> TrainResult:
     """A reward model; see `train`. No server of this SDK serves one."""
-    return train(settings, on_event=on_event, stop=stop)
+    return train(settings, on_event=on_event, stop=stop, nodes=nodes)
 
 
 def train(
@@ -89,6 +94,7 @@ def train(
     *,
     on_event: Callable[[Event], None] | None = None,
     stop: threading.Event | None = None,
+    nodes: Nodes | None = None,
     silence_limit_s: float = SILENCE_LIMIT_S,
 ) -> TrainResult:
     """Train in a child process and put the checkpoint at `settings.out`, whole or not at all.
@@ -97,11 +103,14 @@ def train(
         settings: what to train.
         on_event: called in this thread with each event as it arrives.
         stop: set it from another thread to end the training; `TrainingError` follows.
+        nodes: of a Ray cluster, on which the trainers run; every one sees the paths of `settings`. None: they
+            run here.
         silence_limit_s: seconds without an event after which the child is ended.
 
     Raises:
         ConfigError: a path is wrong, `settings.out` is taken or being trained into, an interrupted training
-            lies beside it that `settings.resume` does not go on with, or the disk has no room.
+            lies beside it that `settings.resume` does not go on with, the disk has no room, or the cluster
+            does not have these nodes.
         DataError: a row cannot be trained on.
         CheckpointError: `settings.model` is not a checkpoint that can be trained.
         TrainingError: the trainer failed, was stopped, or fell silent; names its log.
@@ -110,7 +119,7 @@ def train(
     forget_finished(out)
     _refuse_taken(out)
     refuse_unfinished(settings)
-    start = command(settings)
+    start = command(settings, nodes)
     model = describe(settings.model, with_hash=False)
     _refuse_other_vocabulary(settings, model)
     read_rows(settings.data, settings.method)
@@ -121,7 +130,8 @@ def train(
         raise ConfigError(f"cannot write beside {out}: {error.strerror}") from error
     with hold_log(out) as log:
         _refuse_taken(out)  # whoever held the log until now may have finished
-        if settings.launch is None:  # else another machine, which may not see the lock, can be at work here
+        alone = settings.launch is None or nodes is not None
+        if alone:  # else another machine, which may not see the lock, can be at work here
             remove_partials(out)
         forget_torn(settings)
         log.truncate(0)
@@ -131,7 +141,7 @@ def train(
             raise ConfigError(f"cannot write beside {out}: {error.strerror}") from error
         try:
             result = _run(settings, start, work, log, on_event or _ignore, stop, silence_limit_s)
-            if settings.launch is None or (work / "checkpoint").is_dir():  # else another machine saved it
+            if alone or (work / "checkpoint").is_dir():  # else another machine saved it
                 try:
                     (work / "checkpoint").rename(out)
                 except OSError as error:
@@ -241,14 +251,20 @@ def _end(child: subprocess.Popen[bytes]) -> None:
 
 
 def _environment(settings: TrainSettings) -> dict[str, str]:
-    threads = str(settings.threads or available_cores())
     return {
         # Threads that wait by spinning take the core from whoever they wait for: with two busy neighbours on
         # two cores a training took 76 s spinning and 31 s waiting passively.
         "OMP_WAIT_POLICY": "passive",
         **os.environ,
-        "OMP_NUM_THREADS": threads,
-        "MKL_NUM_THREADS": threads,
+        **surroundings(settings, settings.threads or available_cores()),
+    }
+
+
+def surroundings(settings: TrainSettings, threads: int) -> dict[str, str]:
+    """Environment variables that a trainer's process must have, wherever it runs."""
+    return {
+        "OMP_NUM_THREADS": str(threads),
+        "MKL_NUM_THREADS": str(threads),
         "TOKENIZERS_PARALLELISM": "false",
         # Models and data are local folders: no call to a hub, no telemetry, no run trackers.
         "HF_HUB_OFFLINE": "1",

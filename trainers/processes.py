@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-__all__ = ["as_dataset", "count", "is_sharded", "machines", "place", "place_on_machine"]
+__all__ = ["as_dataset", "count", "is_sharded", "machine", "machines", "place", "place_on_machine"]
 
 
 def place() -> int:
@@ -30,6 +30,11 @@ def machines() -> int:
     return count() // int(os.environ.get("LOCAL_WORLD_SIZE", str(count())))
 
 
+def machine() -> int:
+    """Which of them this is, from 0."""
+    return int(os.environ.get("GROUP_RANK", "0"))
+
+
 def is_sharded() -> bool:
     """Whether no process has all of the weights: `accelerate launch` runs FSDP or DeepSpeed."""
     return any(os.environ.get(f"ACCELERATE_USE_{name}", "") == "true" for name in ("FSDP", "DEEPSPEED"))
@@ -39,7 +44,8 @@ def as_dataset(rows: Sequence[dict[str, Any]], folder: Path, *, on_cpu: bool) ->
     """The rows as a data set, in one file for all processes of this machine.
 
     TRL's first process writes the reference's scores beside the data set's file, and the others look there;
-    a data set in memory has no file, and each process would look in a folder of its own.
+    a data set in memory has no file, and each process would look in a folder of its own. Machines may see one
+    another's folders.
     """
     from accelerate import PartialState
     from datasets import Dataset, load_from_disk
@@ -47,6 +53,8 @@ def as_dataset(rows: Sequence[dict[str, Any]], folder: Path, *, on_cpu: bool) ->
     made = Dataset.from_list(list(rows))
     if count() == 1:
         return made
+    if machines() > 1:
+        folder = folder.with_name(f"{folder.name}-{machine()}")
     state = PartialState(cpu=on_cpu)
     if state.is_local_main_process:
         made.save_to_disk(str(folder))
