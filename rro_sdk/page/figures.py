@@ -10,9 +10,8 @@ from typing import Any
 
 import msgspec
 
-from rro_sdk.page.reading import StepFacts, outcomes_of
+from rro_sdk.page.reading import StepFacts, StepWorth
 from rro_sdk.stats import candidates_nulls
-from rro_sdk.types import TaskEnd
 
 MOST_STEPS = 40
 """Step numbers that are plotted; further ones are counted in `steps_beyond`."""
@@ -66,7 +65,7 @@ class _Sums:
     rise: float = 0.0
     rise_squared: float = 0.0
     candidates: int = 0
-    shares: dict[tuple[int, int], int] = field(default_factory=dict)
+    shares: dict[tuple[float, int], int] = field(default_factory=dict)
     pools: dict[tuple[float, ...], int] = field(default_factory=dict)
 
 
@@ -89,35 +88,42 @@ class FigureSums:
         self._at: dict[int, _Sums] = {}
         self._drawn: Counter[int] = Counter()
 
-    def add(self, facts: Any) -> None:
-        """Count an event."""
-        if isinstance(facts, TaskEnd):
-            self.finished += 1
-        if not isinstance(facts, StepFacts):
-            return
+    def add_end(self) -> None:
+        """Count a task whose trajectory ended."""
+        self.finished += 1
+
+    def add_step(self, facts: StepFacts, worth: StepWorth) -> None:
+        """Count a step.
+
+        Args:
+            facts: of the step.
+            worth: its `StepFacts.worth()`, which the caller needs too.
+        """
+        drawn = len(worth.candidates)
         self.steps += 1
         self.pairs += facts.no_pair is None
-        self._drawn[len(facts.candidates)] += 1
+        self._drawn[drawn] += 1
         if facts.record is not None:  # no trajectory's own step
             return
         if facts.step > MOST_STEPS:
             self._beyond += 1
             return
-        sums = self._at.setdefault(facts.step, _Sums())
-        before, after = facts.baseline.reward, facts.own_reward
+        sums = self._at.get(facts.step)
+        if sums is None:
+            sums = self._at[facts.step] = _Sums()
+        before, after = worth.before.mean, worth.own.mean
+        rise = after - before
         sums.count += 1
         sums.before += before
         sums.after += after
-        sums.rise += after - before
-        sums.rise_squared += (after - before) ** 2
-        sums.candidates += len(facts.candidates)
-        seen = outcomes_of(facts.baseline.outcomes)
-        total, count, binary = seen.total, seen.number, seen.binary
-        for each in facts.candidates:
-            seen = outcomes_of(each.estimate.outcomes)
-            total, count, binary = total + seen.total, count + seen.number, binary and seen.binary
+        sums.rise += rise
+        sums.rise_squared += rise * rise
+        sums.candidates += drawn
+        _, total, count, binary = worth.before
+        for each in worth.candidates:
+            total, count, binary = total + each.total, count + each.number, binary and each.binary
         if binary:  # a null depends on the share alone
-            sums.shares[int(total), count] = sums.shares.get((int(total), count), 0) + 1
+            sums.shares[total, count] = sums.shares.get((total, count), 0) + 1
         else:
             own = [outcome for each in facts.candidates for outcome in each.estimate.outcomes]
             pool = tuple(sorted((*facts.baseline.outcomes, *own)))
@@ -165,8 +171,9 @@ def _mean_null(sums: _Sums, null: Null) -> float:
     """The mean over steps, from some of them where many differ."""
     pools = Counter(sums.pools)
     for (total, count), steps in sums.shares.items():
-        common = math.gcd(total, count)
-        pools[((0.0,) * ((count - total) // common) + (1.0,) * (total // common))] += steps
+        ones = int(total)
+        common = math.gcd(ones, count)
+        pools[(0.0,) * ((count - ones) // common) + (1.0,) * (ones // common)] += steps
     kept = sorted(pools)
     if len(kept) > MOST_POOLS:
         kept = [kept[at * len(kept) // MOST_POOLS] for at in range(MOST_POOLS)]

@@ -7,7 +7,7 @@ follows the journals: `RunIndex.catch_up` reads what is new.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Literal, Self
 
@@ -16,7 +16,7 @@ import msgspec
 from rro_sdk.errors import ConfigError
 from rro_sdk.journal import Journal
 from rro_sdk.page.figures import FigureSums
-from rro_sdk.page.reading import StepFacts, facts_after
+from rro_sdk.page.reading import StepFacts, StepWorth, facts_after
 from rro_sdk.types import Resumed, TaskEnd, TaskFailed
 
 State = Literal["open", "finished", "set aside"]
@@ -39,7 +39,7 @@ CREATE INDEX by_position ON task (run, position);
 _INSERT = f"INSERT OR REPLACE INTO task VALUES ({', '.join('?' * 15)})"
 
 
-class TaskRow(msgspec.Struct):
+class TaskRow(msgspec.Struct, gc=False):
     """One line of the table.
 
     Attributes:
@@ -137,12 +137,21 @@ class TaskTable:
     def __init__(self) -> None:
         self._rows = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
         self._rows.executescript(_CREATE)
+        self._waiting: dict[tuple[int, str], TaskRow] = {}
 
-    def put(self, run: int, rows: Sequence[TaskRow]) -> None:
-        """Add rows, or replace those of the same task."""
-        self._rows.execute("BEGIN")
-        self._rows.executemany(_INSERT, ((run, *msgspec.structs.astuple(row)) for row in rows))
-        self._rows.execute("COMMIT")
+    def put(self, run: int, rows: Iterable[TaskRow]) -> None:
+        """Add rows, or replace those of the same task. They are written when somebody asks for any: the
+        summary is shown without them."""
+        self._waiting.update(((run, row.id), row) for row in rows)
+
+    def _write(self) -> None:
+        if self._waiting:
+            self._rows.execute("BEGIN")
+            self._rows.executemany(
+                _INSERT, ((run, *msgspec.structs.astuple(row)) for (run, _), row in self._waiting.items())
+            )
+            self._rows.execute("COMMIT")
+            self._waiting = {}
 
     def page(self, query: TaskQuery, runs: int = 1) -> TaskPage:
         """A page of the table.
@@ -158,6 +167,7 @@ class TaskTable:
             raise ConfigError(f"tasks cannot be sorted by {query.sort!r}; use {', '.join(_SORTS)}")
         if not 0 <= query.offset < 2**53 or not 1 <= query.limit <= MOST_ROWS:
             raise ConfigError(f"a page has 1 to {MOST_ROWS} rows and an offset of at least 0")
+        self._write()
         where, values = _conditions(query, runs)
         tables = "(SELECT * FROM task WHERE run = 0) a"
         if runs == 2:
@@ -183,6 +193,7 @@ class TaskTable:
 
     def neighbours(self, run: int, task_id: str) -> tuple[str | None, str | None]:
         """The tasks before and after one, in the order in which the run came to them."""
+        self._write()
         found = []
         for sign, way in (("<", "DESC"), (">", "ASC")):
             row = self._rows.execute(
@@ -241,24 +252,32 @@ class RunIndex:
             JournalError: the journal is damaged.
         """
         changed: dict[str, _Open] = {}
-        before = self.seen
-        for number, at, facts in facts_after(self._journal, self.seen):
+        before, tasks = self.seen, self._tasks
+        for number, at, facts in facts_after(self._journal, before):
             self.seen = number
             if isinstance(facts, Resumed) and self._last_at is not None:
                 self.pauses.append((self._last_at, at))
             self._last_at = at
-            self.sums.add(facts)
             if not facts.task_id:
                 continue
-            task = self._tasks.get(facts.task_id)
+            task = tasks.get(facts.task_id)
             if task is None:
-                task = _Open(TaskRow(len(self._tasks), facts.task_id), at)
-                self._tasks[facts.task_id] = task
-            task.row.seconds = max(task.row.seconds, at - task.began)
-            _add(task.row, facts)
+                task = tasks[facts.task_id] = _Open(TaskRow(len(tasks), facts.task_id), at)
             changed[facts.task_id] = task
+            row = task.row
+            if at - task.began > row.seconds:
+                row.seconds = at - task.began
+            if isinstance(facts, StepFacts):
+                worth = facts.worth()
+                self.sums.add_step(facts, worth)
+                _add_step(row, facts, worth)
+            elif isinstance(facts, TaskEnd):
+                self.sums.add_end()
+                row.state, row.outcome, row.why = "finished", facts.outcome, ""
+            elif isinstance(facts, TaskFailed) and row.state != "finished":
+                row.state, row.why = "set aside", facts.reason
         if changed:
-            self._table.put(self._number, [task.row for task in changed.values()])
+            self._table.put(self._number, (task.row for task in changed.values()))
         return self.seen - before
 
 
@@ -268,24 +287,19 @@ class _Open:
     began: float
 
 
-def _add(row: TaskRow, facts: Any) -> None:
-    match facts:
-        case StepFacts():
-            if not row.steps:
-                row.first = facts.baseline.reward
-            if not row.opening:
-                row.opening = " ".join(facts.opening().split())[:OPENING_CHARACTERS]
-            row.steps += 1
-            row.candidates += len(facts.candidates)
-            row.pairs += facts.no_pair is None
-            row.risen += facts.outcome == "risen"
-            row.exhausted += facts.outcome == "exhausted"
-            row.last = facts.own_reward
-        case TaskEnd():
-            row.state, row.outcome, row.why = "finished", facts.outcome, ""
-        case TaskFailed():
-            if row.state != "finished":
-                row.state, row.why = "set aside", facts.reason
+def _add_step(row: TaskRow, facts: StepFacts, worth: StepWorth) -> None:
+    if not row.steps:
+        row.first = worth.before.mean
+    if not row.opening:
+        row.opening = " ".join(facts.opening().split())[:OPENING_CHARACTERS]
+    row.steps += 1
+    row.candidates += len(worth.candidates)
+    row.pairs += facts.no_pair is None
+    if facts.outcome == "risen":
+        row.risen += 1
+    elif facts.outcome == "exhausted":
+        row.exhausted += 1
+    row.last = worth.own.mean
 
 
 def _conditions(query: TaskQuery, runs: int) -> tuple[str, list[Any]]:

@@ -19,7 +19,6 @@ from rro_sdk._numbers import exact_mean
 from rro_sdk.errors import JournalError
 from rro_sdk.journal import Journal
 from rro_sdk.types import (
-    Baseline,
     Discarded,
     Message,
     NoPairReason,
@@ -32,6 +31,10 @@ from rro_sdk.types import (
     VersionChanged,
     Wasted,
 )
+
+
+_messages = msgspec.json.Decoder(list[msgspec.Raw])
+_message = msgspec.json.Decoder(Message)
 
 
 class Outcomes(NamedTuple):
@@ -50,25 +53,28 @@ def outcomes_of(outcomes: tuple[float, ...]) -> Outcomes:
     return Outcomes(mean, math.fsum(outcomes), len(outcomes), binary)
 
 
-class Worth(msgspec.Struct, frozen=True):
+class Worth(msgspec.Struct, frozen=True, gc=False):
     """An estimate's outcomes."""
 
     outcomes: tuple[float, ...]
-    terminal: bool = False
-
-    @property
-    def reward(self) -> float:
-        return outcomes_of(self.outcomes).mean
 
 
-class Sibling(msgspec.Struct, frozen=True):
-    """A candidate's index and worth."""
+class Sibling(msgspec.Struct, frozen=True, gc=False):
+    """A candidate's worth."""
 
-    index: int
     estimate: Worth
 
 
-class StepFacts(msgspec.Struct, frozen=True, tag="StepRecord"):
+class StepWorth(NamedTuple):
+    """What a step's estimates come to: of the prefix, of the action with which the trajectory goes on, and of
+    each candidate."""
+
+    before: Outcomes
+    own: Outcomes
+    candidates: list[Outcomes]
+
+
+class StepFacts(msgspec.Struct, frozen=True, gc=False, tag="StepRecord"):
     """What a `StepRecord` says beside its texts; the prefix stays as it was written."""
 
     task_id: str
@@ -82,22 +88,31 @@ class StepFacts(msgspec.Struct, frozen=True, tag="StepRecord"):
     prefix_action: Sibling | None = None
     record: int | None = None
 
-    @property
-    def own_reward(self) -> float:
-        """Process reward of the action with which the trajectory goes on."""
-        ahead = self.prefix_action if self.advance < 0 else self.candidates[self.advance]
-        assert ahead is not None
-        return ahead.estimate.reward
+    def worth(self) -> StepWorth:
+        """What its estimates come to."""
+        candidates = [outcomes_of(each.estimate.outcomes) for each in self.candidates]
+        if self.advance >= 0:
+            own = candidates[self.advance]
+        else:
+            assert self.prefix_action is not None
+            own = outcomes_of(self.prefix_action.estimate.outcomes)
+        return StepWorth(outcomes_of(self.baseline.outcomes), own, candidates)
 
     def opening(self) -> str:
         """The last message of the prefix: at the first step, the task as the policy was told it."""
-        prefix = msgspec.json.decode(self.prefix, type=tuple[Message, ...])
-        return prefix[-1].content if prefix else ""
+        prefix = _messages.decode(self.prefix)
+        return _message.decode(prefix[-1]).content if prefix else ""
+
+
+class BaselineFacts(msgspec.Struct, frozen=True, gc=False, tag="Baseline"):
+    """Whose a `Baseline` is."""
+
+    task_id: str
 
 
 Facts = (
     StepFacts
-    | Baseline
+    | BaselineFacts
     | Discarded
     | Searched
     | TaskEnd
@@ -107,7 +122,7 @@ Facts = (
     | Resumed
     | VersionChanged
 )
-"""An event; of a step, its facts."""
+"""An event; of a step and of a baseline, its facts."""
 
 _decoder: msgspec.json.Decoder[Facts] = msgspec.json.Decoder(Facts)
 

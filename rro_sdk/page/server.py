@@ -67,6 +67,7 @@ class PageServer:
         app.router.add_get("/static/{name}", self._asset, allow_head=False)
         for name, answer in {
             "runs": self._about,
+            "progress": self._progress,
             "figures": self._figures,
             "tasks": self._tasks,
             "task": self._task,
@@ -112,6 +113,9 @@ class PageServer:
 
     async def _about(self, request: web.Request) -> web.Response:
         return _json(await aside(self._runs.runs))
+
+    async def _progress(self, request: web.Request) -> web.Response:
+        return _json(await aside(self._runs.progress))
 
     async def _figures(self, request: web.Request) -> web.Response:
         whole = request.query.get("whole") == "1"

@@ -58,6 +58,13 @@ class RunView(msgspec.Struct, frozen=True):
     pairs: int
 
 
+class Progress(msgspec.Struct, frozen=True):
+    """How much of the journals was read: events, of those that are recorded."""
+
+    read: int
+    recorded: int
+
+
 class Figures(msgspec.Struct, frozen=True):
     """What the summary shows.
 
@@ -105,6 +112,14 @@ class Runs:
         except BaseException:
             self.close()
             raise
+
+    def progress(self) -> Progress:
+        """How far the journals were read; answers while they are."""
+        recorded = 0
+        for folder in self._folders:
+            with Journal.open(folder) as journal:
+                recorded += journal.last_seq()
+        return Progress(sum(run.seen for run in self._runs), recorded)
 
     def runs(self) -> list[RunView]:
         """The runs as they are now: reads what was recorded since the last call."""
@@ -190,6 +205,10 @@ class _Run:
         self._busy = threading.Lock()
         self._figures = -1, Figures(self._index.sums.plots())
 
+    @property
+    def seen(self) -> int:
+        return self._index.seen
+
     def catch_up(self) -> None:
         self._index.catch_up()
         self.begun = True
@@ -259,4 +278,4 @@ def _names(folders: Sequence[Path]) -> list[str]:
     return [f"{parts[-1]} ({at})" for at, parts in enumerate(paths, 1)]
 
 
-__all__ = ["Figures", "JournalError", "RunView", "Runs", "TaskView"]
+__all__ = ["Figures", "JournalError", "Progress", "RunView", "Runs", "TaskView"]

@@ -141,8 +141,9 @@ outcomes = st.lists(st.sampled_from([0.0, 0.25, 1.0]), min_size=1, max_size=4).m
 def test_sums_are_means_over_steps(steps: list[tuple[tuple[float, ...], tuple[float, ...]]]) -> None:
     sums = FigureSums()
     for before, after in steps:
-        own = Sibling(0, Worth(after))
-        sums.add(StepFacts("t", 1, msgspec.Raw(b"[]"), Worth(before), (own,), "risen", "single_candidate", 0))
+        own = (Sibling(Worth(after)),)
+        facts = StepFacts("t", 1, msgspec.Raw(b"[]"), Worth(before), own, "risen", "single_candidate", 0)
+        sums.add_step(facts, facts.worth())
     (at,) = sums.plots(null_of(METHOD, None)).at_step
     rises = [sum(after) / len(after) - sum(before) / len(before) for before, after in steps]
     assert at.count == len(steps)
@@ -159,8 +160,9 @@ def test_facts_are_the_records_without_their_texts(run: Path) -> None:
         facts = [each for _, _, each in facts_after(journal, 0) if isinstance(each, StepFacts)]
     assert len(facts) == len(records)
     for fact, whole in zip(facts, records, strict=True):
-        assert fact.own_reward == whole.candidate(whole.advance).reward
-        assert fact.baseline.reward == whole.baseline.reward
+        worth = fact.worth()
+        assert worth.own.mean == whole.candidate(whole.advance).reward
+        assert worth.before.mean == whole.baseline.reward
         assert fact.opening() == whole.prefix[-1].content
 
 

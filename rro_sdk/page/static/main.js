@@ -1,6 +1,6 @@
 // Which view the address asks for, keys that work everywhere, light and dark.
 
-import { el, fill } from "./dom.js";
+import { el, fill, number, plural } from "./dom.js";
 import { glyph, strip } from "./marks.js";
 import { openSource } from "./source.js";
 import { showSummary } from "./summary.js";
@@ -72,6 +72,11 @@ async function show() {
 
 function problem(error) {
   return el("div", { class: "page" }, el("h1", {}, "This cannot be shown"), el("p", { class: "problem" }, error.message), el("p", {}, el("a", { href: "#/tasks" }, "Back to the tasks")));
+}
+
+function reading({ read, recorded }) {
+  const bar = el("progress", { max: 1, value: recorded ? read / recorded : 1, "aria-label": "read so far" });
+  return el("div", { class: "page" }, el("p", { class: "waiting" }, `Reading the journal: ${number(read)} of ${plural(recorded, "event")} …`), bar);
 }
 
 function tableKeys(key) {
@@ -153,10 +158,14 @@ async function begin() {
   document.getElementById("theme").addEventListener("click", nextTheme);
   document.getElementById("help").addEventListener("click", () => dialog.showModal());
   addEventListener("keydown", pressed);
+  let waiting = true;
+  const tell = (progress) => waiting && fill(main, reading(progress));
   try {
     const source = await openSource();
-    context = { source, runs: await source.about() };
+    context = { source, runs: await source.about(tell) };
+    waiting = false;
   } catch (error) {
+    waiting = false;
     fill(main, problem(error));
     return;
   }

@@ -15,8 +15,14 @@ class Served {
     return true;
   }
 
-  async about() {
-    return ask("runs");
+  async about(tell) {
+    const asking = ask("runs");
+    const ticking = setInterval(() => ask("progress").then(tell, () => {}), 250);
+    try {
+      return await asking;
+    } finally {
+      clearInterval(ticking);
+    }
   }
 
   async figures(run, whole) {
