@@ -33,7 +33,7 @@ from rro_sdk.run import PAIRS_NAME
 from rro_sdk.sampler import Sampler
 from rro_sdk.types import Message, Task
 from trainers import DPOSettings, SFTSettings, train_dpo, train_sft
-from trainers.iterate.stages import Watch
+from trainers.iterate.exploring import Watch
 from trainers.iterate.training import train_in_child
 
 SUMMARY_NAME = "summary.json"

@@ -27,6 +27,7 @@ from rro_sdk.policy import Sampling
 from rro_sdk.spending import Reuse, Spending
 from trainers.iterate.plan import Patience, Plan
 from trainers.launching import command
+from trainers.nodes import Nodes
 from trainers.settings import DPOSettings, SFTSettings, TrainSettings
 
 S = TypeVar("S", bound=TrainSettings)
@@ -34,9 +35,13 @@ S = TypeVar("S", bound=TrainSettings)
 _OURS = ("data", "model", "out", "reference", "resume")
 """Settings of a trainer that the loop gives itself."""
 
+_BLOCK_TASKS = 128
+"""Tasks that a sampler of a cluster gets at once, at most, unless the configuration says otherwise."""
+
 _OF_ANY_SERVER = ("urls", "concurrency", "request_timeout_s")
 """Keys of [servers] that say something about servers that are there already."""
 
+Engine = Literal["process", "ray"]
 Count = Annotated[int, msgspec.Meta(ge=1)]
 Seconds = Annotated[float, msgspec.Meta(gt=0)]
 
@@ -63,6 +68,8 @@ class ServersTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     Attributes:
         urls: servers that are there already, on devices of their own.
         start: how many SGLang servers to start; one, where there are no `urls`.
+        engine: where they are started: on this machine, or on nodes of a Ray cluster.
+        gpus: of each server on Ray; by default `tp`, and 0 on CPUs.
         device: of started servers.
         share_device: stop the started servers while a trainer runs, and start them with the new checkpoint.
         dtype, max_total_tokens, max_running_requests, tp, extra_args, startup_timeout_s: of started servers;
@@ -73,6 +80,8 @@ class ServersTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 
     urls: tuple[str, ...] = ()
     start: Count | None = None
+    engine: Engine = "process"
+    gpus: Annotated[int, msgspec.Meta(ge=0)] | None = None
     device: Literal["auto", "cpu", "cuda"] = "auto"
     share_device: bool = False
     dtype: Literal["auto", "float32", "float16", "bfloat16"] = "auto"
@@ -85,6 +94,8 @@ class ServersTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     request_timeout_s: Seconds = 300.0
 
     def __post_init__(self) -> None:
+        if self.gpus is not None and self.engine != "ray":
+            raise ConfigError('gpus says what each server takes of a cluster: give engine = "ray" too')
         if not self.urls:
             return
         normalise_all(self.urls)
@@ -93,6 +104,13 @@ class ServersTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
                 raise ConfigError(
                     f"{field.name} is for servers that the loop starts: leave out either it or urls"
                 )
+
+    @property
+    def gpus_of_each(self) -> int:
+        """What each server on Ray takes."""
+        if self.gpus is not None:
+            return self.gpus
+        return 0 if self.device == "cpu" else self.tp
 
     def fleet(self, user: str | None = None, admin: str | None = None) -> FleetSettings:
         """How they are asked, with these bearer tokens.
@@ -112,6 +130,7 @@ class SampleTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     """[sample]: how much is explored in an iteration, and how.
 
     Attributes:
+        engine: `process` samples in this process, `ray` on the cluster of [cluster].
         tasks: explored in an iteration; each takes other ones until all had their turn.
         min_pairs: while there are fewer, so many tasks more are explored, up to all of them.
         temperature, top_p, max_tokens, stop: how actions are drawn (`Sampling`).
@@ -120,6 +139,7 @@ class SampleTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
             all were.
     """
 
+    engine: Engine = "process"
     tasks: Count = 64
     min_pairs: Count = 1
     temperature: float = 1.0
@@ -153,6 +173,34 @@ class EvaluateTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     stop: tuple[str, ...] | None = None
 
 
+class ClusterTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """[cluster]: Ray, for what is not done on this machine alone; see docs/scale.md.
+
+    Attributes:
+        address: of the cluster, `host:port` or `auto`; without it Ray is started here while the loop runs.
+        shared: folder or URL that all nodes see, for what samplers record; OUT/shards by default.
+        samplers: how many; by default one for each CPU that servers leave.
+        block_tasks: tasks that a sampler gets at once; divides those of [sample].
+        train_nodes: nodes that a trainer runs on; by default it runs on this machine.
+        train_gpus, train_cpus: of each of those nodes; a process for each GPU.
+    """
+
+    address: str | None = None
+    shared: str | None = None
+    samplers: Count | None = None
+    block_tasks: Count | None = None
+    train_nodes: Count | None = None
+    train_gpus: Annotated[int, msgspec.Meta(ge=0)] = 0
+    train_cpus: Count = 1
+
+    @property
+    def nodes(self) -> Nodes | None:
+        """What a training takes of the cluster; None where it takes nothing."""
+        if self.train_nodes is None:
+            return None
+        return Nodes(count=self.train_nodes, gpus=self.train_gpus, cpus=self.train_cpus, address=self.address)
+
+
 class StopTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """[stop]: see `Patience`. Without this table all iterations are run."""
 
@@ -172,6 +220,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         sft: settings of the SFT and its `data` file; without this table there is none.
         dpo: settings of each DPO, and `reference`: `previous`, the policy that made the pairs, or `sft`, that
             of iteration 0.
+        cluster: Ray, where something is done there.
         method: `name` (`rro_sdk.methods.named`), `rising` by default, and the method's settings.
     """
 
@@ -182,6 +231,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     seed: Annotated[int, msgspec.Meta(ge=0, le=2**32 - 1)] = 0
     keep: Literal["all", "best"] = "all"
     servers: ServersTable = ServersTable()
+    cluster: ClusterTable = ClusterTable()
     method: dict[str, Any] = {}
     sample: SampleTable = SampleTable()
     sft: dict[str, Any] | None = None
@@ -197,6 +247,24 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     @property
     def reference(self) -> str:
         return str(self.dpo.get("reference", "previous"))
+
+    @property
+    def on_ray(self) -> bool:
+        """Whether anything is done on a cluster."""
+        return "ray" in (self.sample.engine, self.servers.engine) or self.cluster.nodes is not None
+
+    @property
+    def shared(self) -> str:
+        """What samplers of a cluster record in."""
+        return self.cluster.shared or str(Path(self.out) / "shards")
+
+    @property
+    def block_tasks(self) -> int:
+        """Tasks of a block. None goes across the batches of an iteration, since a batch may be the last."""
+        if self.cluster.block_tasks is not None:
+            return self.cluster.block_tasks
+        fitting = range(min(_BLOCK_TASKS, self.sample.tasks), 0, -1)
+        return next(size for size in fitting if self.sample.tasks % size == 0)
 
     def make_method(self) -> Method | TreeMethod:
         """The method of [method].
@@ -229,16 +297,29 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         """Raise ConfigError for whatever can be seen to be wrong before another file is read."""
         if self.reference not in ("previous", "sft"):
             raise ConfigError(f"key dpo.reference must be previous or sft, not {self.reference!r}")
-        somewhere = Path("checkpoint")
+        somewhere, nodes = Path("checkpoint"), self.cluster.nodes
+        self._check_cluster()
         if self.sft is not None:
             sft = self.sft_settings(somewhere, somewhere)
-            _within("sft", lambda: command(sft))
+            _within("sft", lambda: command(sft, nodes))
         dpo = self.dpo_settings(somewhere, somewhere, somewhere, None)
-        _within("dpo", lambda: command(dpo))
+        _within("dpo", lambda: command(dpo, nodes))
         _within("servers", self.servers.fleet)
         self.make_method()
         _within("sample", lambda: (self.sample.sampling, self.sample.spending))
         _within("stop", lambda: self.plan)
+
+    def _check_cluster(self) -> None:
+        if self.cluster != ClusterTable() and not self.on_ray:
+            raise ConfigError(
+                "[cluster] is given and nothing is done there: give it train_nodes, or [sample] or [servers]"
+                ' engine = "ray"'
+            )
+        if self.sample.tasks % self.block_tasks:
+            raise ConfigError(
+                f"key cluster.block_tasks is {self.block_tasks} and does not divide the {self.sample.tasks}"
+                " tasks of [sample]: a block must not go across two batches"
+            )
 
 
 def read_config(path: Path) -> Config:
@@ -277,10 +358,10 @@ def parse_config(tree: Mapping[str, Any]) -> Config:
 def compared(config: Config) -> dict[str, Any]:
     """What must be the same when a loop goes on.
 
-    Left out is where things are: folders and files (their contents are compared), servers and devices.
+    Left out is where things are: folders and files (their contents are compared), servers, devices and nodes.
     """
     found: dict[str, Any] = msgspec.to_builtins(without_credentials(config))
-    for name in ("model", "out", "servers"):
+    for name in ("model", "out", "servers", "cluster"):
         del found[name]
     for name in ("train", "held_out"):
         del found["environment"][name]

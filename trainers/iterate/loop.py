@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from importlib import metadata
 from pathlib import Path
 
@@ -22,13 +23,16 @@ from rro_sdk.errors import ConfigError, DataError, JournalError
 from rro_sdk.fingerprint import digest_of, model_fingerprints, task_digest
 from rro_sdk.methods.experts import Experts
 from rro_sdk.types import Task
+from trainers.iterate.cluster import on_cluster
 from trainers.iterate.config import Config
+from trainers.iterate.exploring import Watch, make_environment
 from trainers.iterate.folder import Header, LoopFolder, new_header, refuse_other
 from trainers.iterate.plan import MAKES_POLICY, removable, shuffled
-from trainers.iterate.serving import Keys, Make, Policy, PolicyServers, make_sglang
-from trainers.iterate.stages import Records, Stages, Watch, rewards_of
+from trainers.iterate.serving import Keys, Make, Policy, PolicyServers
+from trainers.iterate.stages import Records, Stages, rewards_of
 from trainers.iterate.summary import LoopSummary, summarise
 from trainers.iterate.training import Train
+from trainers.nodes import Nodes
 from trainers.process import train_dpo, train_sft
 from trainers.rows import file_sha256
 
@@ -39,9 +43,9 @@ _PACKAGES = ("rro-sdk", "torch", "trl", "transformers")
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """What the loop is put together from; others in tests."""
+    """What the loop is put together from; others in tests. `make_servers`: SGLang's by default."""
 
-    make_servers: Make = make_sglang
+    make_servers: Make | None = None
     train_sft: Train = train_sft
     train_dpo: Train = train_dpo
 
@@ -74,7 +78,7 @@ async def iterate(
     keys, parts = keys or Keys(), parts or Parts()
     folder = LoopFolder(Path(config.out))
     before = folder.header()
-    env = _environment(config)
+    env = make_environment(config.environment.name, config.environment.options)
     pool, held_out = _tasks(config)
     base = _base(config)
     header = _header(config, env, pool, held_out, base)
@@ -83,6 +87,7 @@ async def iterate(
     records = folder.records()
     finished = config.plan.next(records, rewards_of(records)) is None
     async with AsyncExitStack() as stack:
+        nodes = None if finished else stack.enter_context(on_cluster(config))
         servers = await stack.enter_async_context(
             PolicyServers(config.servers, keys, folder.logs, parts.make_servers)
         )
@@ -108,8 +113,8 @@ async def iterate(
             base=base,
             watch=watch,
             say=say,
-            train_sft=parts.train_sft,
-            train_dpo=parts.train_dpo,
+            train_sft=_on(nodes, parts.train_sft),
+            train_dpo=_on(nodes, parts.train_dpo),
         )
         records = folder.records()
         _prune(config, folder, records)
@@ -147,12 +152,8 @@ def begun_with(folder: Path) -> Config:
     return msgspec.structs.replace(header.config, out=str(folder.absolute()))  # it may have been moved
 
 
-def _environment(config: Config) -> Environment:
-    table = config.environment
-    try:
-        return suite(table.name).make(**table.options)
-    except TypeError as error:
-        raise ConfigError(f"[environment.options]: {table.name} does not take these: {error}") from None
+def _on(nodes: Nodes | None, train: Train) -> Train:
+    return train if nodes is None else partial(train, nodes=nodes)
 
 
 def _tasks(config: Config) -> tuple[list[Task], list[Task]]:

@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Protocol, Self
@@ -21,6 +22,7 @@ from rro_sdk.inference.gateway import all_workers
 from rro_sdk.inference.server import Server
 from rro_sdk.inference.transport import Transport
 from rro_sdk.inference.weights import VERSION_DIGITS, ReloadSettings, reload_weights
+from servers.cluster import Layout, RayServers
 from servers.settings import ServerSettings
 from servers.sglang import SGLangServers
 from trainers.iterate.config import ServersTable
@@ -82,6 +84,11 @@ def make_sglang(settings: ServerSettings, count: int) -> Started:
     return SGLang(settings, count=count)
 
 
+def make_on_ray(gpus: int, settings: ServerSettings, count: int) -> Started:
+    """Servers of so many GPUs each on the cluster that this process has joined."""
+    return RayServers(settings, Layout(servers=count, gpus=gpus, tp=settings.tp))
+
+
 class PolicyServers:
     """See the module.
 
@@ -89,14 +96,15 @@ class PolicyServers:
         table: which servers.
         keys: their bearer tokens; started servers ask for them.
         logs: folder for the logs of started servers.
-        make: makes servers that are to be started.
+        make: makes servers that are to be started; by default SGLang's, where the table says.
     """
 
-    def __init__(self, table: ServersTable, keys: Keys, logs: Path, make: Make = make_sglang) -> None:
+    def __init__(self, table: ServersTable, keys: Keys, logs: Path, make: Make | None = None) -> None:
         self._table = table
         self._keys = keys
         self._logs = logs
-        self._make = make
+        here = make_sglang if table.engine == "process" else partial(make_on_ray, table.gpus_of_each)
+        self._make = make or here
         self._stack = AsyncExitStack()
         self._started: Started | None = None
 

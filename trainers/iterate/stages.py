@@ -9,7 +9,6 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -29,18 +28,16 @@ from rro_sdk.policy import ReActPolicy, Sampling
 from rro_sdk.report.summary import RunSummary
 from rro_sdk.report.text import summary_of, write_summary
 from rro_sdk.run import PAIRS_NAME
-from rro_sdk.sampler import FailurePolicy, Sampler
 from rro_sdk.types import Task
+from trainers.iterate.cluster import samplers_of
 from trainers.iterate.config import Config
+from trainers.iterate.exploring import Explorer, ExplorerHere, ExplorerOnRay, Watch
 from trainers.iterate.folder import LoopFolder, ServerSeen, StageRecord
-from trainers.iterate.plan import BEFORE_POLICY, MAKES_POLICY, Kind, Stage, batches, seed_of
+from trainers.iterate.plan import BEFORE_POLICY, MAKES_POLICY, Kind, Stage, batches
 from trainers.iterate.serving import Keys, Policy, PolicyServers
 from trainers.iterate.training import Train, train_once
 from trainers.process import train_dpo, train_sft
 from trainers.rows import file_sha256
-
-Watch = Callable[[Sampler], AbstractContextManager[None]]
-"""Shows a sampler for the length of a block."""
 
 AT_ONCE = 64
 """Tasks evaluated at once per server where its queue decides; each has one request in flight."""
@@ -140,25 +137,11 @@ class Stages:
         policy = policy_before(stage, records, self.folder, self.base)
         run_dir = self.folder.run(stage.iteration)
         urls = await self.servers.serve(policy)
-        sampler = Sampler(
-            self.env,
-            servers=urls,
-            method=config.make_method(),
-            run_dir=run_dir,
-            resume=True,
-            seed=seed_of(config.seed, stage.iteration),
-            sampling=table.sampling,
-            fleet=config.servers.fleet(self.keys.user, self.keys.admin),
-            spending=table.spending,
-            failures=FailurePolicy(max_failed_tasks=table.max_failed_tasks),
-        )
         explored: list[Task] = []
-        async with sampler:
+        async with self._explorer(stage.iteration, urls, run_dir) as explorer:
             for batch in batches(self.pool, stage.iteration, table.tasks):
                 explored += batch
-                with self.watch(sampler):
-                    async for _ in sampler.events(batch):
-                        pass
+                await explorer.explore(batch)
                 if len(_pair_versions(run_dir, explored)) >= table.min_pairs:
                     break
         with Journal.open(run_dir) as journal:
@@ -174,6 +157,22 @@ class Stages:
             outputs={"run": run_dir, "pairs": run_dir / PAIRS_NAME},
             hashes={"pairs": file_sha256(run_dir / PAIRS_NAME)},
             servers=await self.servers.seen(policy),
+        )
+
+    def _explorer(self, iteration: int, urls: Sequence[str], run_dir: Path) -> Explorer:
+        config = self.config
+        fleet = config.servers.fleet(self.keys.user, self.keys.admin)
+        if config.sample.engine == "process":
+            return ExplorerHere(config, iteration, self.env, urls, fleet, run_dir, self.watch)
+        return ExplorerOnRay(
+            config,
+            iteration,
+            urls,
+            fleet,
+            run_dir,
+            shared=f"{config.shared.rstrip('/')}/{iteration:03}",
+            samplers=samplers_of(config),
+            say=self.say,
         )
 
     async def _train(self, stage: Stage, records: Records) -> Work:
