@@ -74,12 +74,13 @@ def refuse_shortage(layout: Layout, nodes: Sequence[Node]) -> None:
         return
     each = layout.gpus or layout.nodes
     unit = f"{layout.resource}s"
+    one = layout.resource if each == 1 else unit
     had = sum(_has(layout, node) for node in nodes)
     spread = ", ".join(f"{_has(layout, node):g} on {node.address}" for node in nodes if _has(layout, node))
     across = f" across {layout.nodes} nodes" if layout.nodes > 1 else ""
     hint = "; without GPUs, give --device cpu" if layout.gpus and not had else ""
     raise ConfigError(
-        f"{layout.servers} servers of {each} {unit} each{across} need {layout.servers * each} {unit}, and the"
+        f"{layout.servers} servers of {each} {one} each{across} need {layout.servers * each} {unit}, and the"
         f" cluster has {had:g}{f' ({spread})' if spread else ''}: ask for fewer, or add nodes{hint}"
     )
 

@@ -37,14 +37,14 @@ class _Call:
 
     def __init__(self, calls: Sequence[Any], began: float) -> None:
         self.began = began
-        self._calls = list(calls)
+        self.calls = list(calls)
 
     def wait(self, seconds: float) -> None:
         """Until all are done, but no longer than so."""
         import ray
 
-        if self._calls:
-            ray.wait(self._calls, num_returns=len(self._calls), timeout=max(0.0, seconds))
+        if self.calls:
+            ray.wait(self.calls, num_returns=len(self.calls), timeout=max(0.0, seconds))
 
     def results(self) -> list[Any] | None:
         """What they returned; None while one has not.
@@ -54,7 +54,7 @@ class _Call:
         """
         import ray
 
-        done, _ = ray.wait(self._calls, num_returns=len(self._calls), timeout=0)
+        done, _ = ray.wait(self.calls, num_returns=len(self.calls), timeout=0)
         found = []
         for call in done:
             try:
@@ -64,7 +64,7 @@ class _Call:
             if isinstance(result, Failed):
                 raise Lost(str(result.error), result.error)
             found.append(result)
-        return found if len(found) == len(self._calls) else None
+        return found if len(found) == len(self.calls) else None
 
 
 class Member:
@@ -148,6 +148,13 @@ class Member:
         elif self._phase == "serving":
             self._watch(now)
         return None
+
+    def look(self, now: float) -> list[Any]:
+        """Ask a server that serves how it is, unless it was asked already; references to its answers."""
+        if not self.serves or self._looks is not None:
+            return []
+        self._looks = _Call([actor.look.remote() for actor in self._actors], now)
+        return self._looks.calls
 
     def lose(self, why: str, now: float) -> None:
         """Let go of what is left of it; it is started again in a while, or not any more."""
@@ -263,7 +270,7 @@ class Member:
             limit = self._settings.startup_timeout_s + PORT_WAIT_S + START_MARGIN_S
             if now - self._call.began > limit:
                 raise Lost(f"its start did not end within {limit:g} s")
-            self._look_at(self._actors[1:], now)  # a rank that ends keeps the first one waiting
+            self._look_at_other_ranks(now)
             return None
         if self._started_with != weights:
             raise Lost(f"the fleet went over to weight version {weights.version} while it started")
@@ -276,7 +283,8 @@ class Member:
         return f"server {self.number} serves weight version {weights.version} at {self.started.url}"
 
     def _watch(self, now: float) -> None:
-        looks = self._look_at(self._actors, now)
+        """Take what the last look brought."""
+        looks = self._looked()
         if looks and looks[0].weights is not None:
             assert self.seen is not None
             self.seen = self.seen.looked_at(looks[0].weights, now)
@@ -284,18 +292,13 @@ class Member:
         elif now - self._answered > HUNG_S:
             raise Lost(f"it has said nothing for {HUNG_S:g} s")
 
-    def _look_at(self, actors: Sequence[Any], now: float) -> list[Look]:
-        """What the last look at these actors brought, and another one; empty while it is under way.
+    def _looked(self) -> list[Look]:
+        """The answers to the last look, once; empty while they are under way.
 
         Raises:
-            Lost: one of them does not run.
+            Lost: a rank does not run.
         """
-        if not actors:
-            return []
-        if self._looks is None:
-            self._looks = _Call([actor.look.remote() for actor in actors], now)
-            return []
-        found = self._looks.results()
+        found = None if self._looks is None else self._looks.results()
         if found is None:
             return []
         self._looks = None
@@ -303,6 +306,14 @@ class Member:
             if look.why is not None:
                 raise Lost(look.why)
         return found
+
+    def _look_at_other_ranks(self, now: float) -> None:
+        """One that ends would keep the first waiting."""
+        others = self._actors[1:]
+        if self._looks is not None:
+            self._looked()
+        elif others:
+            self._looks = _Call([actor.look.remote() for actor in others], now)
 
     def _bring(self, weights: Weights, node_ids: Sequence[str]) -> None:
         """Have the checkpoint copied to nodes that lack it, and wait for that."""

@@ -33,6 +33,12 @@ log = logging.getLogger(__name__)
 WATCH_S = 1.0
 """Between two looks at all servers: a fleet misses one as soon."""
 
+STEP_S = 0.25
+"""Between two while one is being made."""
+
+LOOK_S = 0.3
+"""How long a look waits for answers: an idle node needs milliseconds. Later ones count at the next."""
+
 STOP_MARGIN_S = 20.0
 """What ending a server may take beyond its grace: that of its supervisor, and a look that is under way."""
 
@@ -172,14 +178,11 @@ class RayServers:
         ]
         deadline = time.monotonic() + self.settings.startup_timeout_s
         while not all(member.serves for member in self._members):
-            for member in self._members:
-                try:
-                    member.advance(self._weights, time.monotonic())
-                except Lost as lost:
-                    raise lost.error or ServerStartError(str(lost)) from None
+            for _, lost in self._step(time.monotonic()):
+                raise lost.error or ServerStartError(str(lost)) from None
             if time.monotonic() > deadline and not all(member.is_placed for member in self._members):
                 raise self._late()
-            if self._cancelled.wait(WATCH_S / 4):
+            if self._cancelled.wait(STEP_S):
                 raise ServerStartError("the start was cancelled; no server was left running")
         keyed = self.settings.api_key and self.settings.admin_api_key
         if not keyed and not all(is_loopback(member.host) for member in self._members):
@@ -201,7 +204,10 @@ class RayServers:
     def _watch(self) -> None:
         import ray
 
-        while self._broken is None and not self._cancelled.wait(WATCH_S):
+        while self._broken is None:
+            settled = all(member.serves or member.given_up for member in self._members)
+            if self._cancelled.wait(WATCH_S if settled else STEP_S):
+                return
             try:
                 self._look()
             except ray.exceptions.RayError as error:
@@ -210,19 +216,34 @@ class RayServers:
 
     def _look(self) -> None:
         now = time.monotonic()
-        self._weights = served_now([member.seen for member in self._serving() if member.seen], self._weights)
-        for member in self._members:
-            try:
-                became = member.advance(self._weights, now)
-            except Lost as lost:
-                self._lost(member, lost, now)
-            else:
-                if became:
-                    self._note(became)
+        for member, lost in self._step(now):
+            self._lost(member, lost, now)
         self._renew_those_behind(now)
         if all(member.given_up for member in self._members):
             said = "; ".join(member.why for member in self._members)
             self._broken = ServerError(f"no server is left: {said}")
+
+    def _step(self, now: float) -> list[tuple[Member, Lost]]:
+        """Look at the servers, and take those that are being made one step on; which were lost."""
+        import ray
+
+        asked = [call for member in self._members for call in member.look(now)]
+        if asked:
+            ray.wait(asked, num_returns=len(asked), timeout=LOOK_S)
+        lost = []
+        serving = self._serving()
+        # Those that serve go first: what they serve is what the others begin with.
+        for members in (serving, [member for member in self._members if member not in serving]):
+            for member in members:
+                try:
+                    became = member.advance(self._weights, now)
+                except Lost as error:
+                    lost.append((member, error))
+                else:
+                    if became and self._watching is not None:
+                        self._note(became)
+            self._weights = served_now([each.seen for each in self._serving() if each.seen], self._weights)
+        return lost
 
     def _lost(self, member: Member, lost: Lost, now: float) -> None:
         member.lose(str(lost), now)
