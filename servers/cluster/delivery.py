@@ -29,7 +29,7 @@ class ReceiverActor:
     def __init__(self, stage: str, manifest: Manifest) -> None:
         import ray
 
-        self._receiver = Receiver(ray.util.get_node_ip_address(), Path(stage), manifest)
+        self._receiver = Receiver(f"node {ray.util.get_node_ip_address()}", Path(stage), manifest)
 
     def begin(self) -> bool | Failed:
         try:
@@ -72,34 +72,42 @@ def stage_checkpoint(checkpoint: Path, stage: Path, node_ids: Sequence[str] | No
         CheckpointError: the checkpoint cannot be read, a node cannot take it, or what arrived there is not
             what was sent; the node is named, and no part of a copy is left.
     """
-    import ray
-    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
-
     manifest = manifest_of(checkpoint)
     if checkpoint.absolute().parent == stage.absolute():  # a copy itself
         manifest = replace(manifest, name=checkpoint.name)
     else:
         _receive_here(checkpoint, stage, manifest)
-    target = stage / manifest.name
+    send_copies(checkpoint, manifest, stage, serving_nodes() if node_ids is None else node_ids)
+    return stage / manifest.name
+
+
+def send_copies(checkpoint: Path, manifest: Manifest, stage: Path, node_ids: Sequence[str]) -> None:
+    """Copy a checkpoint to these nodes, as its manifest says that it is.
+
+    Raises:
+        CheckpointError: as `stage_checkpoint`.
+    """
+    import ray
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
     actors = [
         ray.remote(ReceiverActor)
         .options(num_cpus=0, scheduling_strategy=NodeAffinitySchedulingStrategy(node_id, soft=False))
         .remote(str(stage), manifest)
-        for node_id in (serving_nodes() if node_ids is None else node_ids)
+        for node_id in node_ids
     ]
     try:
-        needed = _all(actors, [actor.begin.remote() for actor in actors])
+        needed = _all([actor.begin.remote() for actor in actors])
         takers = [actor for actor, wants in zip(actors, needed, strict=True) if wants]
         if takers:
             _send(takers, checkpoint, manifest)
-            _all(takers, [actor.finish.remote() for actor in takers])
+            _all([actor.finish.remote() for actor in takers])
     except BaseException:  # an interrupt too must leave no half of a copy
         ray.wait([actor.abandon.remote() for actor in actors], num_returns=len(actors), timeout=10.0)
         raise
     finally:
         for actor in actors:
             ray.kill(actor)
-    return target
 
 
 def serving_nodes() -> list[str]:
@@ -120,12 +128,12 @@ def _send(actors: Sequence[Any], source: Path, manifest: Manifest) -> None:
         kept = ray.put(piece)
         under_way.append([actor.put.remote(name, kept) for actor in actors])
         if len(under_way) >= PIECES_UNDER_WAY:
-            _all(actors, under_way.popleft())
+            _all(under_way.popleft())
     for calls in under_way:
-        _all(actors, calls)
+        _all(calls)
 
 
-def _all(actors: Sequence[Any], calls: Sequence[Any]) -> list[Any]:
+def _all(calls: Sequence[Any]) -> list[Any]:
     """The results of a call of each actor.
 
     Raises:

@@ -81,13 +81,13 @@ class Receiver:
     """Takes a copy on one node.
 
     Args:
-        node: where this is, for people.
+        where: this node, for people.
         stage: folder for copies.
         manifest: of the checkpoint.
     """
 
-    def __init__(self, node: str, stage: Path, manifest: Manifest) -> None:
-        self._node, self._manifest = node, manifest
+    def __init__(self, where: str, stage: Path, manifest: Manifest) -> None:
+        self._where, self._manifest = where, manifest
         self._final = stage / manifest.name
         self._partial: Path | None = None
         self._open: tuple[str, BinaryIO] | None = None
@@ -107,7 +107,7 @@ class Receiver:
             free = shutil.disk_usage(self._final.parent).free
             if free < needed:
                 raise CheckpointError(
-                    f"node {self._node} has {free / 1e9:.1f} GB left at {self._final.parent}, the checkpoint"
+                    f"{self._where} has {free / 1e9:.1f} GB left at {self._final.parent}, the checkpoint"
                     f" {needed / 1e9:.1f} GB; free some, or stage elsewhere"
                 )
             self._partial = Path(tempfile.mkdtemp(prefix=f".{self._final.name}.", dir=self._final.parent))
@@ -169,12 +169,12 @@ class Receiver:
                 found = _sum_of(folder / name)
             except OSError as error:
                 raise CheckpointError(
-                    f"the copy {self._final} on node {self._node} lacks {name} ({error.strerror});"
+                    f"the copy {self._final} on {self._where} lacks {name} ({error.strerror});"
                     " remove it, and stage again"
                 ) from error
             if found != wanted:
                 raise CheckpointError(
-                    f"{name} of the copy {self._final} on node {self._node} has SHA-256"
+                    f"{name} of the copy {self._final} on {self._where} has SHA-256"
                     f" {found.sha256[:DIGITS]} and not {wanted.sha256[:DIGITS]}; remove it, and stage again"
                 )
 
@@ -185,7 +185,7 @@ class Receiver:
 
     def _failed(self, error: OSError) -> CheckpointError:
         return CheckpointError(
-            f"node {self._node} cannot take a copy at {self._final}: {error.strerror}; name another folder"
+            f"{self._where} cannot take a copy at {self._final}: {error.strerror}; name another folder"
         )
 
 

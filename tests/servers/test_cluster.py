@@ -166,7 +166,7 @@ def _copy(
     source: Path, stage: Path, change: Callable[[str, bytes], bytes] = lambda name, piece: piece
 ) -> Path:
     manifest = manifest_of(source)
-    receiver = Receiver("node-7", stage, manifest)
+    receiver = Receiver("node 7", stage, manifest)
     try:
         if receiver.begin():
             for name, piece in pieces_of(source, manifest):
@@ -207,9 +207,7 @@ def test_a_copy_that_does_not_match_is_refused_and_nothing_of_it_is_left(
     change: Callable[[str, bytes], bytes], tmp_path: Path
 ) -> None:
     source = write_checkpoint(tmp_path / "best")
-    with pytest.raises(
-        CheckpointError, match=r"on node node-7 has SHA-256 [0-9a-f]{12} and not [0-9a-f]{12}"
-    ):
+    with pytest.raises(CheckpointError, match=r"on node 7 has SHA-256 [0-9a-f]{12} and not [0-9a-f]{12}"):
         _copy(source, tmp_path / "stage", change)
     assert list((tmp_path / "stage").iterdir()) == []
 
@@ -218,7 +216,7 @@ def test_a_copy_that_was_changed_is_named_and_left_alone(tmp_path: Path) -> None
     source = write_checkpoint(tmp_path / "best")
     copy = _copy(source, tmp_path / "stage")
     (copy / "config.json").write_text("{}")
-    with pytest.raises(CheckpointError, match=f"config.json of the copy {copy} on node node-7 has SHA-256"):
+    with pytest.raises(CheckpointError, match=f"config.json of the copy {copy} on node 7 has SHA-256"):
         _copy(source, tmp_path / "stage")
     (copy / "config.json").unlink()
     with pytest.raises(CheckpointError, match=r"lacks config\.json"):
@@ -244,7 +242,7 @@ def test_a_disk_without_room_is_named_before_anything_is_written(
 ) -> None:
     usage = namedtuple("usage", "total used free")(100, 90, 10)
     monkeypatch.setattr(staging.shutil, "disk_usage", lambda path: usage)
-    with pytest.raises(CheckpointError, match=r"node node-7 has 0.0 GB left at .*stage elsewhere"):
+    with pytest.raises(CheckpointError, match=r"node 7 has 0.0 GB left at .*stage elsewhere"):
         _copy(write_checkpoint(tmp_path / "best"), tmp_path / "stage")
     assert list((tmp_path / "stage").iterdir()) == []
 
