@@ -23,7 +23,7 @@ from rro_sdk.inference.places import Places
 from rro_sdk.inference.retry import RetrySettings, with_retries
 from rro_sdk.inference.routing import common_version
 from rro_sdk.inference.server import ABORTED_STATUS, ModelInfo, Server
-from rro_sdk.inference.slot import Control, ServerStatus, Slot
+from rro_sdk.inference.slot import REST_S, Control, ServerStatus, Slot
 from rro_sdk.inference.transport import Transport
 from rro_sdk.inference.wire import ChatRequest, Completion
 from rro_sdk.types import Retried, VersionChanged, Wasted
@@ -386,7 +386,7 @@ class Fleet:
             slot = known.get(url) or self._make(url)
             if url in known and not slot.unlisted:
                 continue
-            slot.unlisted, slot.barred = False, None
+            slot.unlisted, slot.barred, slot.rest_s = False, None, REST_S[0]
             slot.out = "it was just listed"  # until it says which weights it serves
             if url not in known:
                 self._slots.append(slot)
