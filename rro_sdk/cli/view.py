@@ -76,8 +76,8 @@ async def _serve(runs: Runs, port: int, opens: bool, as_json: bool) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
     async with PageServer(runs, port) as server:
-        # Reading may take a second: it begins before the browser asks.
-        reading = asyncio.create_task(aside(runs.runs))
+        # Reading may take a second or two: it begins before the browser asks.
+        reading = asyncio.create_task(aside(runs.read))
         click.echo(msgspec.json.encode({"url": server.url}).decode() if as_json else server.url)
         if not as_json:
             click.echo("Ctrl-C stops it", err=True)

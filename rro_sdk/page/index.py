@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Any, Literal, Self
 
 import msgspec
@@ -16,13 +15,9 @@ import msgspec
 from rro_sdk.errors import ConfigError
 from rro_sdk.journal import Journal
 from rro_sdk.page.figures import FigureSums
-from rro_sdk.page.reading import StepFacts, StepWorth, facts_after
-from rro_sdk.types import Resumed, TaskEnd, TaskFailed
-
-State = Literal["open", "finished", "set aside"]
-
-OPENING_CHARACTERS = 240
-"""Of a task's opening, for the table and its search."""
+from rro_sdk.page.reading import facts_after
+from rro_sdk.page.task_rows import TaskRow, TaskRows
+from rro_sdk.types import Resumed
 
 MOST_ROWS = 500
 """Of one page of the table."""
@@ -37,42 +32,6 @@ CREATE INDEX by_position ON task (run, position);
 """
 
 _INSERT = f"INSERT OR REPLACE INTO task VALUES ({', '.join('?' * 15)})"
-
-
-class TaskRow(msgspec.Struct, gc=False):
-    """One line of the table.
-
-    Attributes:
-        position: in which the run came to the task, from 0.
-        id: the task's.
-        opening: how the task was told, its beginning.
-        state: what became of it.
-        outcome: of its trajectory, in [0, 1]; None for one that has not ended.
-        steps: explored ones; of a method that searches, records.
-        candidates: drawn at them.
-        pairs: that they yielded.
-        risen: steps that ended with a candidate that rose.
-        exhausted: steps that ended without one.
-        first: process reward of the bare task, r_0.
-        last: process reward after the last step.
-        seconds: between its first event and its last.
-        why: it was set aside.
-    """
-
-    position: int
-    id: str
-    opening: str = ""
-    state: State = "open"
-    outcome: float | None = None
-    steps: int = 0
-    candidates: int = 0
-    pairs: int = 0
-    risen: int = 0
-    exhausted: int = 0
-    first: float | None = None
-    last: float | None = None
-    seconds: float = 0.0
-    why: str = ""
 
 
 class TaskQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -101,6 +60,17 @@ class TaskQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     down: bool = False
     offset: int = 0
     limit: int = 50
+
+    def check(self, runs: int) -> None:
+        """Raise unless a table of so many runs can answer it.
+
+        Raises:
+            ConfigError: no such column to sort by, or a page that cannot be.
+        """
+        if self.sort not in _SORTS or (runs == 1 and "b." in _SORTS[self.sort]):
+            raise ConfigError(f"tasks cannot be sorted by {self.sort!r}; use {', '.join(_SORTS)}")
+        if not 0 <= self.offset < 2**53 or not 1 <= self.limit <= MOST_ROWS:
+            raise ConfigError(f"a page has 1 to {MOST_ROWS} rows and an offset of at least 0")
 
 
 class TaskPage(msgspec.Struct, frozen=True):
@@ -161,12 +131,9 @@ class TaskTable:
             runs: 1 or 2; with 2 a row is a task of either.
 
         Raises:
-            ConfigError: no such column to sort by, or a page that cannot be.
+            ConfigError: as `TaskQuery.check`.
         """
-        if query.sort not in _SORTS or (runs == 1 and "b." in _SORTS[query.sort]):
-            raise ConfigError(f"tasks cannot be sorted by {query.sort!r}; use {', '.join(_SORTS)}")
-        if not 0 <= query.offset < 2**53 or not 1 <= query.limit <= MOST_ROWS:
-            raise ConfigError(f"a page has 1 to {MOST_ROWS} rows and an offset of at least 0")
+        query.check(runs)
         self._write()
         where, values = _conditions(query, runs)
         tables = "(SELECT * FROM task WHERE run = 0) a"
@@ -234,13 +201,9 @@ class RunIndex:
         self._journal = journal
         self._table = table
         self._number = number
-        self._tasks: dict[str, _Open] = {}
+        self._tasks = TaskRows(self.sums)
         self.seen = 0
         self._last_at: float | None = None
-
-    @property
-    def tasks(self) -> int:
-        return len(self._tasks)
 
     def catch_up(self) -> int:
         """Read what was recorded since the last time.
@@ -251,55 +214,15 @@ class RunIndex:
         Raises:
             JournalError: the journal is damaged.
         """
-        changed: dict[str, _Open] = {}
-        before, tasks = self.seen, self._tasks
+        before = self.seen
         for number, at, facts in facts_after(self._journal, before):
             self.seen = number
             if isinstance(facts, Resumed) and self._last_at is not None:
                 self.pauses.append((self._last_at, at))
             self._last_at = at
-            if not facts.task_id:
-                continue
-            task = tasks.get(facts.task_id)
-            if task is None:
-                task = tasks[facts.task_id] = _Open(TaskRow(len(tasks), facts.task_id), at)
-            changed[facts.task_id] = task
-            row = task.row
-            if at - task.began > row.seconds:
-                row.seconds = at - task.began
-            if isinstance(facts, StepFacts):
-                worth = facts.worth()
-                self.sums.add_step(facts, worth)
-                _add_step(row, facts, worth)
-            elif isinstance(facts, TaskEnd):
-                self.sums.add_end()
-                row.state, row.outcome, row.why = "finished", facts.outcome, ""
-            elif isinstance(facts, TaskFailed) and row.state != "finished":
-                row.state, row.why = "set aside", facts.reason
-        if changed:
-            self._table.put(self._number, (task.row for task in changed.values()))
+            self._tasks.add(at, facts)
+        self._table.put(self._number, self._tasks.changed())
         return self.seen - before
-
-
-@dataclass(slots=True)
-class _Open:
-    row: TaskRow
-    began: float
-
-
-def _add_step(row: TaskRow, facts: StepFacts, worth: StepWorth) -> None:
-    if not row.steps:
-        row.first = worth.before.mean
-    if not row.opening:
-        row.opening = " ".join(facts.opening().split())[:OPENING_CHARACTERS]
-    row.steps += 1
-    row.candidates += len(worth.candidates)
-    row.pairs += facts.no_pair is None
-    if facts.outcome == "risen":
-        row.risen += 1
-    elif facts.outcome == "exhausted":
-        row.exhausted += 1
-    row.last = worth.own.mean
 
 
 def _conditions(query: TaskQuery, runs: int) -> tuple[str, list[Any]]:

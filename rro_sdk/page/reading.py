@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -31,7 +31,6 @@ from rro_sdk.types import (
     VersionChanged,
     Wasted,
 )
-
 
 _messages = msgspec.json.Decoder(list[msgspec.Raw])
 _message = msgspec.json.Decoder(Message)
@@ -133,8 +132,19 @@ def facts_after(journal: Journal, seq: int) -> Iterator[tuple[int, float, Facts]
     Raises:
         JournalError: the journal is damaged.
     """
+    return _decoded(journal, "seq > ?", seq)
+
+
+def facts_of(journal: Journal, task_ids: Sequence[str]) -> Iterator[tuple[int, float, Facts]]:
+    """The same of every event of some tasks."""
+    return _decoded(
+        journal, "task_id IN (SELECT value FROM json_each(?))", msgspec.json.encode(task_ids).decode()
+    )
+
+
+def _decoded(journal: Journal, where: str, value: Any) -> Iterator[tuple[int, float, Facts]]:
     for number, at, body in rows(
-        journal.path, "SELECT seq, at, body FROM event WHERE seq > ? ORDER BY seq", (seq,)
+        journal.path, f"SELECT seq, at, body FROM event WHERE {where} ORDER BY seq", (value,)
     ):
         try:
             yield number, at, _decoder.decode(body)

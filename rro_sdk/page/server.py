@@ -11,7 +11,7 @@ import asyncio
 import threading
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar, get_args
 
 import msgspec
 from aiohttp import web
@@ -19,7 +19,7 @@ from aiohttp import web
 from rro_sdk.errors import ConfigError, RROError
 from rro_sdk.page.index import TaskQuery
 from rro_sdk.page.single_file import assets
-from rro_sdk.page.source import Runs
+from rro_sdk.page.source import Part, Runs
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -118,9 +118,11 @@ class PageServer:
         return _json(await aside(self._runs.progress))
 
     async def _figures(self, request: web.Request) -> web.Response:
-        whole = request.query.get("whole") == "1"
-        answer = self._runs.complete if whole else self._runs.figures
-        return _json(await aside(answer, self._run(request)))
+        try:
+            part: Part = msgspec.convert(request.query.get("part", "all"), Part)
+        except msgspec.ValidationError:
+            raise ConfigError(f"figures come in the parts {', '.join(get_args(Part))}") from None
+        return _json(await aside(self._runs.figures, self._run(request), part))
 
     async def _tasks(self, request: web.Request) -> web.Response:
         try:

@@ -73,12 +73,13 @@ def write_page(runs: Runs, path: Path, *, most: int) -> Written:
         raise ConfigError(f"a page holds 0 trajectories or more, not {most}")
     own = assets()
     views = runs.runs()
+    runs.read()
     rows = list(_rows(runs))
     kept = [rows[at * len(rows) // most] for at in range(most)] if len(rows) > most else rows
     ids = [next(row["id"] for row in line if row is not None) for line in kept]
     about = {
         "runs": views,
-        "figures": [runs.complete(number) for number in range(len(runs))],
+        "figures": [runs.figures(number) for number in range(len(runs))],
         "rows": rows,
         "kept": ids,
     }

@@ -1,7 +1,8 @@
 """What the page asks for, answered from one run or two. The server and the single file share it.
 
-What takes long (the summary's intervals, a scan of every reply) is computed once, aside, and again when the
-run has grown: `Runs.figures` says whether it is there yet.
+A journal is read through once, then what is new. What can be told before that is told (`early.py`); what
+takes longer still (the summary's intervals, a scan of every reply) is computed once, and again when the run
+has grown: `Figures` says what is not there yet.
 """
 
 from __future__ import annotations
@@ -10,12 +11,13 @@ import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import msgspec
 
 from rro_sdk.errors import ConfigError, JournalError
 from rro_sdk.journal import Journal
+from rro_sdk.page.early import early_page, recorded_of
 from rro_sdk.page.figures import Plots, null_of
 from rro_sdk.page.index import RunIndex, TaskPage, TaskQuery, TaskTable
 from rro_sdk.page.servers import Use, use_of
@@ -25,9 +27,12 @@ from rro_sdk.report.summary import RunSummary
 from rro_sdk.report.text import SUMMARY_NAME, summary_of
 from rro_sdk.types import Estimate
 
+Part = Literal["early", "decisions", "all"]
+"""Of a run's figures: how long to wait for them."""
+
 
 class RunView(msgspec.Struct, frozen=True):
-    """What a run was made with, and how far it is.
+    """What a run was made with.
 
     Attributes:
         name: of its folder.
@@ -38,10 +43,6 @@ class RunView(msgspec.Struct, frozen=True):
         seed: the run's.
         model: what the servers served.
         servers: their addresses.
-        tasks: begun.
-        finished: tasks whose trajectory ended.
-        steps: explored.
-        pairs: that came of it.
     """
 
     name: str
@@ -52,10 +53,6 @@ class RunView(msgspec.Struct, frozen=True):
     seed: int
     model: dict[str, str]
     servers: list[str]
-    tasks: int
-    finished: int
-    steps: int
-    pairs: int
 
 
 class Progress(msgspec.Struct, frozen=True):
@@ -69,13 +66,13 @@ class Figures(msgspec.Struct, frozen=True):
     """What the summary shows.
 
     Attributes:
-        plots: from the decisions, at once.
+        plots: from the decisions; None until the journal is read.
         summary: the run's numbers; None until they are computed.
         use: of the servers; None until it is computed, or where nothing is recorded.
         ready: whether all of it is there.
     """
 
-    plots: Plots
+    plots: Plots | None = None
     summary: RunSummary | None = None
     use: Use | None = None
     ready: bool = False
@@ -103,6 +100,8 @@ class Runs:
     def __init__(self, folders: Sequence[Path]) -> None:
         self._folders = list(folders)
         self._lock = threading.Lock()
+        self._due = True
+        self._begun = False
         self._table = TaskTable()
         self._journals: list[Journal] = []
         try:
@@ -122,23 +121,52 @@ class Runs:
         return Progress(sum(run.seen for run in self._runs), recorded)
 
     def runs(self) -> list[RunView]:
-        """The runs as they are now: reads what was recorded since the last call."""
+        """The runs. What they recorded until now is read for the answers that follow."""
+        self._due = True
+        return [run.view(name) for run, name in zip(self._runs, _names(self._folders), strict=True)]
+
+    def read(self) -> None:
+        """Read what was recorded until `runs` was asked last.
+
+        Raises:
+            JournalError: a journal is damaged.
+        """
         with self._lock:
-            for run in self._runs:
-                run.catch_up()
-            return [run.view(name) for run, name in zip(self._runs, _names(self._folders), strict=True)]
+            if not self._due:
+                return
+            self._due = False  # before it is read, for who asks meanwhile
+            try:
+                for run in self._runs:
+                    run.catch_up()
+            except BaseException:
+                self._due = True
+                raise
+            self._begun = True
 
-    def figures(self, run: int) -> Figures:
-        """What there is of a run's figures by now; `complete` computes the rest."""
-        return self._read(run).figures()
+    def figures(self, run: int, part: Part = "all") -> Figures:
+        """A run's figures.
 
-    def complete(self, run: int) -> Figures:
-        """All of a run's figures, however long that takes."""
-        return self._read(run).complete()
+        Args:
+            run: which.
+            part: `early` waits for nothing: the numbers that the run left of itself, if they are of all that
+                it recorded. `decisions` waits until the journal is read; `all` goes through its replies too.
+
+        Raises:
+            JournalError: the journal is damaged.
+        """
+        if part == "early" and not self._begun:
+            return self._runs[run].early()
+        self.read()
+        return self._runs[run].complete() if part == "all" else self._runs[run].figures()
 
     def tasks(self, query: TaskQuery) -> TaskPage:
         """A page of the table of tasks; raises as `TaskTable.page`."""
-        self._read()
+        query.check(len(self._runs))
+        if not self._begun and len(self._runs) == 1:
+            with Journal.open(self._folders[0]) as journal:
+                if (found := early_page(journal, query)) is not None:
+                    return found
+        self.read()
         with self._lock:
             return self._table.page(query, len(self._runs))
 
@@ -157,7 +185,7 @@ class Runs:
                     found.append(None)
         if not any(found):
             raise ConfigError("no task has that id")
-        self._read()
+        self.read()
         with self._lock:
             before, after = self._table.neighbours(0, task_id)
         return TaskView(found, before, after)
@@ -166,14 +194,6 @@ class Runs:
         """What was said in one rollout of a task, or in all."""
         with Journal.open(self._folders[run]) as journal:
             return replies_of(journal, task_id, where)
-
-    def _read(self, run: int = 0) -> _Run:
-        """A run whose journal was gone through at least once."""
-        with self._lock:
-            for each in self._runs:
-                if not each.begun:
-                    each.catch_up()
-        return self._runs[run]
 
     def __len__(self) -> int:
         return len(self._folders)
@@ -201,20 +221,20 @@ class _Run:
         self._folder = journal.path.parent
         self._header = journal.header()
         self._index = RunIndex(journal, table, number)
-        self.begun = False
+        self._counting = threading.Lock()
         self._busy = threading.Lock()
-        self._figures = -1, Figures(self._index.sums.plots())
+        self._figures = -1, Figures()
 
     @property
     def seen(self) -> int:
         return self._index.seen
 
     def catch_up(self) -> None:
-        self._index.catch_up()
-        self.begun = True
+        with self._counting:
+            self._index.catch_up()
 
     def view(self, name: str) -> RunView:
-        header, sums = self._header, self._index.sums
+        header = self._header
         return RunView(
             name=name,
             created=header.created,
@@ -224,27 +244,37 @@ class _Run:
             seed=header.seed,
             model=header.model,
             servers=list(header.servers),
-            tasks=self._index.tasks,
-            finished=sums.finished,
-            steps=sums.steps,
-            pairs=sums.pairs,
         )
+
+    def early(self) -> Figures:
+        found, written_at = self._summary_file()
+        if found is None:
+            return Figures()
+        with Journal.open(self._folder) as journal:
+            recorded = recorded_of(journal)
+        if recorded is None or written_at < recorded.last_at:
+            return Figures()
+        same = (found.steps, found.tasks) == (recorded.steps, recorded.finished)
+        return Figures(summary=found if same else None)
 
     def figures(self) -> Figures:
         seen, known = self._figures
         if seen == self._index.seen:
             return known
-        return Figures(self._index.sums.plots(), self._written_summary())
+        with self._counting:
+            return Figures(self._index.sums.plots(), self._written_summary())
 
     def complete(self) -> Figures:
         with self._busy:  # the second caller finds what the first computed
             seen, known = self._figures
             if seen != self._index.seen:
-                seen = self._index.seen
+                with self._counting:
+                    seen, pauses = self._index.seen, list(self._index.pauses)
+                    plots, summary = self._index.sums.plots(self._null()), self._written_summary()
                 with Journal.open(self._folder) as journal:
-                    summary = self._written_summary() or summary_of(journal)
-                    use = use_of(journal, self._index.pauses)
-                known = Figures(self._index.sums.plots(self._null()), summary, use, ready=True)
+                    summary = summary or summary_of(journal)
+                    use = use_of(journal, pauses)
+                known = Figures(plots, summary, use, ready=True)
                 self._figures = seen, known
             return known
 
@@ -259,13 +289,21 @@ class _Run:
 
     def _written_summary(self) -> RunSummary | None:
         """The summary that the run left, where it is of all that was recorded."""
-        try:
-            found = msgspec.json.decode((self._folder / SUMMARY_NAME).read_bytes(), type=RunSummary)
-        except (OSError, msgspec.DecodeError):
+        found, _ = self._summary_file()
+        if found is None:
             return None
         sums = self._index.sums
         same = (found.steps, found.tasks, found.pairs) == (sums.steps, sums.finished, sums.pairs)
-        return found if same and found.ledger is not None else None
+        return found if same else None
+
+    def _summary_file(self) -> tuple[RunSummary | None, float]:
+        """The summary that the run left, with its ledger, and when it was written."""
+        path = self._folder / SUMMARY_NAME
+        try:
+            found = msgspec.json.decode(path.read_bytes(), type=RunSummary)
+            return (found if found.ledger is not None else None), path.stat().st_mtime
+        except (OSError, msgspec.DecodeError):
+            return None, 0.0
 
 
 def _names(folders: Sequence[Path]) -> list[str]:
@@ -278,4 +316,4 @@ def _names(folders: Sequence[Path]) -> list[str]:
     return [f"{parts[-1]} ({at})" for at, parts in enumerate(paths, 1)]
 
 
-__all__ = ["Figures", "JournalError", "Progress", "RunView", "Runs", "TaskView"]
+__all__ = ["Figures", "JournalError", "Part", "Progress", "RunView", "Runs", "TaskView"]

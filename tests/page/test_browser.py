@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -96,6 +97,35 @@ async def test_the_summary_has_the_runs_numbers_and_every_plot(site: Site, run: 
         null = f"{summary['candidates_per_step_null']:.2f}"
         assert rows[0].split() == ["all", f"{summary['candidates_per_step']:.2f}", null]
         assert await page.locator("figure:nth-of-type(2) svg.plot .full").count() == len(rows)
+
+
+async def test_what_waits_for_the_journal_says_so_and_the_numbers_do_not_wait(site: Site) -> None:
+    read = asyncio.Event()
+
+    async def hold(route: Any) -> None:
+        await read.wait()
+        await route.continue_()
+
+    async def tell(route: Any) -> None:
+        await route.fulfill(json={"read": 3, "recorded": 9})
+
+    async with site.page() as watched:
+        page = watched.page
+        await page.route("**/api/progress?*", tell)
+        await page.route("**/api/figures?*part=early", _without_plots)
+        await page.route("**/api/figures?*part=decisions", hold)
+        await page.goto(site.one)
+        await page.wait_for_selector("text=Reading the journal: 3 of 9 events")
+        assert await page.locator(".headline strong").count() == 5
+        assert await page.locator("text=Reward by step").count() == 0
+        read.set()
+        await page.wait_for_selector("text=Reward by step")
+        assert await page.locator("progress").count() == 0
+
+
+async def _without_plots(route: Any) -> None:
+    answer = await route.fetch()
+    await route.fulfill(json={**await answer.json(), "plots": None, "use": None, "ready": False})
 
 
 async def test_tasks_are_searched_filtered_sorted_and_opened_by_keys(site: Site) -> None:

@@ -85,7 +85,7 @@ def test_an_unknown_task_is_bad_input(runs: Runs) -> None:
 
 
 def test_servers_share_the_tokens_of_the_ledger(runs: Runs) -> None:
-    found = runs.complete(0)
+    found = runs.figures(0)
     assert found.use is not None
     assert found.summary is not None
     assert found.summary.ledger is not None

@@ -1,7 +1,8 @@
 // Which view the address asks for, keys that work everywhere, light and dark.
 
-import { el, fill, number, plural } from "./dom.js";
+import { el, fill } from "./dom.js";
 import { glyph, strip } from "./marks.js";
+import { follow } from "./progress.js";
 import { openSource } from "./source.js";
 import { showSummary } from "./summary.js";
 import { showTask, taskKeys } from "./trajectory.js";
@@ -54,6 +55,9 @@ async function show() {
   main.setAttribute("aria-busy", "true");
   const stale = () => here !== newest;
   const own = { ...context, stale };
+  const place = el("div", { class: "page" });
+  if (!main.firstElementChild) fill(main, place);
+  const told = follow(context.source, place);
   try {
     if (view === "summary") await showSummary(main, own);
     else if (view === "tasks") await showTasks(main, own, given);
@@ -61,6 +65,8 @@ async function show() {
     else throw new Error("There is no such view.");
   } catch (error) {
     if (!stale()) fill(main, problem(error));
+  } finally {
+    told();
   }
   if (stale()) return;
   main.removeAttribute("aria-busy");
@@ -72,11 +78,6 @@ async function show() {
 
 function problem(error) {
   return el("div", { class: "page" }, el("h1", {}, "This cannot be shown"), el("p", { class: "problem" }, error.message), el("p", {}, el("a", { href: "#/tasks" }, "Back to the tasks")));
-}
-
-function reading({ read, recorded }) {
-  const bar = el("progress", { max: 1, value: recorded ? read / recorded : 1, "aria-label": "read so far" });
-  return el("div", { class: "page" }, el("p", { class: "waiting" }, `Reading the journal: ${number(read)} of ${plural(recorded, "event")} …`), bar);
 }
 
 function tableKeys(key) {
@@ -158,14 +159,10 @@ async function begin() {
   document.getElementById("theme").addEventListener("click", nextTheme);
   document.getElementById("help").addEventListener("click", () => dialog.showModal());
   addEventListener("keydown", pressed);
-  let waiting = true;
-  const tell = (progress) => waiting && fill(main, reading(progress));
   try {
     const source = await openSource();
-    context = { source, runs: await source.about(tell) };
-    waiting = false;
+    context = { source, runs: await source.about() };
   } catch (error) {
-    waiting = false;
     fill(main, problem(error));
     return;
   }

@@ -1,5 +1,5 @@
 // Where the page's data comes from: the server's JSON, or what is embedded in a single file.
-// Both answer the same questions: about, figures, tasks, task, replies.
+// Both answer the same questions: about, progress, figures, tasks, task, replies.
 
 /** The source of this page. */
 export async function openSource() {
@@ -15,18 +15,16 @@ class Served {
     return true;
   }
 
-  async about(tell) {
-    const asking = ask("runs");
-    const ticking = setInterval(() => ask("progress").then(tell, () => {}), 250);
-    try {
-      return await asking;
-    } finally {
-      clearInterval(ticking);
-    }
+  async about() {
+    return ask("runs");
   }
 
-  async figures(run, whole) {
-    return ask("figures", { run, whole: whole ? 1 : 0 });
+  async progress() {
+    return ask("progress");
+  }
+
+  async figures(run, part) {
+    return ask("figures", { run, part });
   }
 
   async tasks(query) {
@@ -65,6 +63,10 @@ class Embedded {
 
   async about() {
     return this.data.runs;
+  }
+
+  async progress() {
+    return { read: 1, recorded: 1 };
   }
 
   async figures(run) {

@@ -2,6 +2,7 @@
 
 import { announce, duration, el, fill, number, percent, plural } from "./dom.js";
 import { candidatesPlot, costPlot, figure, rewardPlot, serversPlot, sign, spoken, thirdsPlot, tokens } from "./plots.js";
+import { follow } from "./progress.js";
 
 /** Show it; figures that take long are added when they are there. */
 export async function showSummary(main, { source, runs, stale }) {
@@ -13,14 +14,23 @@ export async function showSummary(main, { source, runs, stale }) {
     fill(numbers, runs.length > 1 ? comparison(runs, found) : headline(found[0]));
     fill(place, figures(runs, found));
   };
-  const found = await Promise.all(runs.map((_, run) => source.figures(run, false)));
+  const ask = (part) => Promise.all(runs.map((_, run) => source.figures(run, part)));
+  let found = await ask("early");
   if (stale()) return;
   show(found);
+  if (found.some((each) => !each.plots)) {
+    const reading = el("div", { class: "reading" });
+    place.prepend(reading);
+    const told = follow(source, reading);
+    found = await ask("decisions").finally(told);
+    if (stale()) return;
+    show(found);
+  }
   if (found.every((each) => each.ready)) return;
   const waiting = el("p", { class: "waiting" }, "Going through every reply for the rest of the figures …");
   place.append(waiting);
   announce("The rest of the figures is being computed.");
-  Promise.all(runs.map((_, run) => source.figures(run, true))).then(
+  ask("all").then(
     (all) => {
       if (stale()) return;
       show(all);
@@ -60,7 +70,7 @@ function headline({ summary, plots }) {
     told("candidates per step", number(summary.candidates_per_step, 2), `null, if none were better: ${number(summary.candidates_per_step_null, 2)}`, summary.intervals.candidates_per_step),
     told("pairs", number(summary.pairs), `${number(summary.pairs_per_1000_rollouts, 1)} per 1,000 rollouts${without ? `; none at ${without}` : ""}`),
     told("mean outcome", number(summary.mean_outcome, 2), `${plural(summary.tasks, "task")}, ${number(summary.tasks_failed)} set aside`, summary.intervals.mean_outcome),
-    told("steps", number(summary.steps), steps + (plots.steps_beyond ? `; ${number(plots.steps_beyond)} beyond those plotted` : "")),
+    told("steps", number(summary.steps), steps + (plots?.steps_beyond ? `; ${number(plots.steps_beyond)} beyond those plotted` : "")),
     told("rollouts", number(summary.rollouts), `${number(summary.turns)} turns in ${duration(summary.wall_s)}`),
   );
 }
@@ -113,7 +123,7 @@ function figures(runs, found) {
   const two = runs.length > 1;
   const whose = (at) => (two ? `${"AB"[at]}: ` : "");
   const letters = two ? runs.map((run, at) => [sign("full", at), `${"AB"[at]} ${run.name}`]) : [];
-  const followed = found.some((each) => each.plots.at_step.length);
+  const followed = found.every((each) => each.plots) && found.some((each) => each.plots.at_step.length);
   const summarised = found.every((each) => each.summary);
   const shown = [];
   if (followed) {
