@@ -19,6 +19,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from rro_sdk.cluster.joining import joined
@@ -211,12 +212,12 @@ async def _goes_on_through_losses(served: Served, nodes: Nodes, new: Path) -> No
         os.kill(victim["pid"], signal.SIGKILL)
         await asyncio.to_thread(served.until, 2, without=victim["pid"])
         if FULL:
-            lost = served.servers()
-            nodes.kill(nodes.samplers[0])
-            left = [each["pid"] for each in lost if exists(each["pid"])]
-            for each in lost:
-                if each["pid"] not in left:
-                    await asyncio.to_thread(served.until, 2, without=each["pid"])
+            node = _node_of(served.servers()[0]["pid"], nodes)
+            lost = [each["pid"] for each in served.servers() if _node_of(each["pid"], nodes) is node]
+            nodes.kill(node)
+            for pid in lost:
+                await asyncio.to_thread(served.until, 2, without=pid)
+            assert not any(map(exists, lost))
         found = {each["url"] for each in served.servers()}
         assert FULL or victim["url"] in found  # it kept its port
         for url in found:
@@ -231,6 +232,13 @@ async def _goes_on_through_losses(served: Served, nodes: Nodes, new: Path) -> No
         await asyncio.gather(*asking, return_exceptions=True)
     assert f"server 0 serves weight version {report.weight_version}" in served.said()
     assert done[-1] == report.weight_version
+
+
+def _node_of(pid: int, nodes: Nodes) -> Any:
+    """The node whose raylet is above a server: raylet, actor, supervisor, server."""
+    above = {parent.pid for parent in psutil.Process(pid).parents()}
+    (found,) = [each for each in nodes.samplers if each.all_processes["raylet"][0].process.pid in above]
+    return found
 
 
 def _spans_two_nodes(nodes: Nodes, folder: Path, model: Path, python: Path) -> None:
