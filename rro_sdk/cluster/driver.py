@@ -11,8 +11,10 @@ import asyncio
 import secrets
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -30,7 +32,7 @@ from rro_sdk.cluster.blocks import (
     newest,
 )
 from rro_sdk.cluster.crew import Crew, SamplerLost, Totals
-from rro_sdk.cluster.merge import Merger
+from rro_sdk.cluster.merge import AT_ONCE, PAGE_SIZE, Merger
 from rro_sdk.cluster.shard import fetch
 from rro_sdk.cluster.shared import SharedFolder
 from rro_sdk.cluster.worker import Hello, refuse_differences, versions
@@ -225,7 +227,7 @@ class Driver:
                 journal.close()
                 raise
         else:
-            journal = Journal.create(self._dir, account.header)
+            journal = Journal.create(self._dir, account.header, page_size=PAGE_SIZE)
             try:
                 refuse_other(journal, header, self._dir)
             except BaseException:
@@ -381,26 +383,35 @@ class Driver:
             await asyncio.sleep(RIVALS_S)
 
     async def _merge(self, done: asyncio.Queue[Done | None], merger: Merger) -> None:
-        while (each := await done.get()) is not None:
-            await to_the_end(self._merge_one(each, merger))
+        """Merge what is done, together what is done meanwhile, to the end of the queue."""
+        ended = False
+        while not ended:
+            waiting = [await done.get()]
+            while len(waiting) < AT_ONCE and not done.empty():
+                waiting.append(done.get_nowait())
+            ended = waiting[-1] is None
+            if blocks := [each for each in waiting if each is not None]:
+                await to_the_end(self._merge_some(blocks, merger))
 
     async def _merge_left(self, done: asyncio.Queue[Done | None], merger: Merger) -> None:
         """What a run that ends early has not merged yet; a later one does where this cannot."""
         while not done.empty():
             if (each := done.get_nowait()) is not None:
                 with suppress(JournalError):
-                    await self._merge_one(each, merger)
+                    await self._merge_some([each], merger)
 
-    async def _merge_one(self, done: Done, merger: Merger) -> None:
+    async def _merge_some(self, blocks: Sequence[Done], merger: Merger) -> None:
         began = time.monotonic()
-        fresh = await asyncio.to_thread(_fetch_and_merge, self._shared, done, merger)
+        fresh = await asyncio.to_thread(_fetch_and_merge, self._shared, blocks, merger)
         self.totals.merge_s += time.monotonic() - began
-        if fresh:
-            self._why = done.why or self._why
-            self._count(done.finished, done.pairs)
-            self.totals.tasks += done.tasks - done.finished
-            self.totals.failed += done.failed
-            self.totals.replies += done.replies
+        for done, new in zip(blocks, fresh, strict=True):
+            if new:
+                self._why = done.why or self._why
+                self._count(done.finished, done.pairs)
+                self.totals.tasks += done.tasks - done.finished
+                self.totals.failed += done.failed
+                self.totals.replies += done.replies
+        if any(fresh):
             self._note(self.totals)
 
     def _count(self, finished: int, pairs: int) -> None:
@@ -446,11 +457,28 @@ class _Source:
         return None
 
 
-def _fetch_and_merge(shared: SharedFolder, done: Done, merger: Merger) -> bool:
+def _fetch_and_merge(shared: SharedFolder, blocks: Sequence[Done], merger: Merger) -> list[bool]:
+    """Merge blocks together; where one of them cannot be, those before it are merged all the same."""
+    if len(blocks) == 1:
+        return [_fetch_and_merge_one(shared, blocks[0], merger)]
     with tempfile.TemporaryDirectory(prefix="rro-merge-") as scratch:
-        image = Path(scratch) / "image.sqlite"
-        fetch(shared, f"{folder(done.block)}/{done.epoch}.sqlite", done.sha256, image)
-        return merger.merge(done, image)
+        try:
+            with ThreadPoolExecutor(len(blocks)) as threads:  # storage answers late, not one after the other
+                images = list(threads.map(partial(_fetch, shared, Path(scratch)), blocks))
+            return merger.merge_all(list(zip(blocks, images, strict=True)))
+        except RROError:
+            return [_fetch_and_merge_one(shared, done, merger) for done in blocks]
+
+
+def _fetch_and_merge_one(shared: SharedFolder, done: Done, merger: Merger) -> bool:
+    with tempfile.TemporaryDirectory(prefix="rro-merge-") as scratch:
+        return merger.merge(done, _fetch(shared, Path(scratch), done))
+
+
+def _fetch(shared: SharedFolder, scratch: Path, done: Done) -> Path:
+    image = scratch / f"{done.block}.sqlite"
+    fetch(shared, f"{folder(done.block)}/{done.epoch}.sqlite", done.sha256, image)
+    return image
 
 
 def _first(errors: BaseExceptionGroup[BaseException]) -> BaseException:

@@ -141,8 +141,13 @@ class Journal:
         self.path = path
 
     @classmethod
-    def create(cls, run_dir: Path, header: RunHeader) -> Journal:
+    def create(cls, run_dir: Path, header: RunHeader, *, page_size: int | None = None) -> Journal:
         """Begin a run in an absent or empty folder. The header is there whole, or there is no run.
+
+        Args:
+            run_dir: the folder.
+            header: what the run is made with.
+            page_size: of the file, in bytes; SQLite's own suits rows that come a few at a time.
 
         Raises:
             RunExistsError: the folder is not empty.
@@ -156,6 +161,8 @@ class Journal:
             run_dir.mkdir(parents=True, exist_ok=True)
             lock = RunLock.take(run_dir)
             connection = _connect(path, "rwc")
+            if page_size is not None:
+                connection.execute(f"PRAGMA page_size={page_size}")
             connection.execute("PRAGMA journal_mode=WAL")
             connection.execute("PRAGMA synchronous=NORMAL")
             connection.execute("BEGIN IMMEDIATE")

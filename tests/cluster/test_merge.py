@@ -191,32 +191,59 @@ class Fused:  # dies at the n-th passage: before or after a statement
     def __getattr__(self, name):
         return getattr(self._connection, name)
 
-run, done, image, most = sys.argv[1:]
+run, most, *blocks = sys.argv[1:]
 merger = merge.Merger(Path(run))
 merger._connection = Fused(merger._connection, int(most))
-merger.merge(msgspec.json.decode(done, type=Done), Path(image))
+pairs = zip(blocks[::2], blocks[1::2])
+merger.merge_all([(msgspec.json.decode(done, type=Done), Path(image)) for done, image in pairs])
 """
 
 
 def test_killed_before_or_after_any_statement_a_merge_happened_or_did_not(tmp_path: Path) -> None:
+    """Two blocks at once: never one of them alone."""
+
+    def two(world: World) -> list[tuple[Done, Path]]:
+        return [world.image(1, 2, ["b", "c"]), world.image(2, 3, ["d"])]
+
     whole = World(tmp_path / "whole")
     whole.merger.merge(*whole.image(0, 1, ["a"]))
     sizes = [len(whole.content())]
-    whole.merger.merge(*whole.image(1, 2, ["b", "c"]))
+    assert whole.merger.merge_all(two(whole)) == [True, True]
     sizes.append(len(whole.content()))
     whole.close()
     seen = set()
-    for most in (12, 19, 20, 99):
+    for most in (14, 26, 39, 40, 99):
         world = World(tmp_path / f"killed{most}")
         world.merger.merge(*world.image(0, 1, ["a"]))
-        done, image = world.image(1, 2, ["b", "c"])
-        arguments = [str(world.run), msgspec.json.encode(done).decode(), str(image), str(most)]
+        blocks = two(world)
+        arguments = [str(world.run), str(most)]
+        arguments += [
+            text for done, image in blocks for text in (msgspec.json.encode(done).decode(), str(image))
+        ]
         child = subprocess.run([sys.executable, "-c", _KILLED, *arguments], timeout=60, check=False)
         assert child.returncode in (0, -signal.SIGKILL)
         found = len(world.content())
         assert found in sizes
-        seen.add((child.returncode, sizes.index(found)))
-        assert world.merger.merge(done, image) is (found == sizes[0])
+        seen.add((child.returncode, sizes.index(found), most))
+        assert world.merger.merge_all(blocks) == [found == sizes[0]] * 2
         assert len(world.content()) == sizes[1]
         world.close()
-    assert seen == {(-signal.SIGKILL, 0), (-signal.SIGKILL, 1), (0, 1)}
+    killed = -signal.SIGKILL
+    assert seen == {(killed, 0, 14), (killed, 0, 26), (killed, 0, 39), (killed, 1, 40), (0, 1, 99)}
+
+
+def test_merged_together_or_one_by_one_the_run_is_the_same(tmp_path: Path) -> None:
+    blocks = [["b", "d"], ["a"], ["c"]]
+    one, other = World(tmp_path / "one"), World(tmp_path / "other")
+    images = [other.image(number, number + 1, ids) for number, ids in enumerate(blocks)]
+    assert all(one.merger.merge(*each) for each in images)
+    assert other.merger.merge_all(images) == [True] * 3
+    assert one.content() == other.content() and one.merger.merged() == other.merger.merged()
+    before = other.content()
+    with pytest.raises(DataError, match="task c is given twice"):
+        other.merger.merge_all([other.image(3, 4, ["e"]), other.image(4, 5, ["c"])])
+    with pytest.raises(DataError, match="task f is given twice"):
+        other.merger.merge_all([other.image(5, 6, ["f"]), other.image(6, 7, ["f"])])
+    assert other.content() == before
+    one.close()
+    other.close()
