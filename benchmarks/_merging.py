@@ -15,7 +15,7 @@ from pathlib import Path
 from benchmarks._scripted import METHOD, Guess, ScriptedGuesses, guessing_tasks
 from benchmarks.journal import HEADER, task_rows
 from rro_sdk.cluster.blocks import Done, epoch_name
-from rro_sdk.cluster.merge import Merger
+from rro_sdk.cluster.merge import AT_ONCE, PAGE_SIZE, Merger
 from rro_sdk.cluster.shared import SharedFolder
 from rro_sdk.journal import JOURNAL_NAME, Journal
 from rro_sdk.journal.rows import Row
@@ -75,10 +75,19 @@ def scripted_block(first: int, tasks: int) -> list[list[Row]]:
 
 
 def merge_blocks(blocks: int, tasks: int, rows_of: Callable[[int, int], list[list[Row]]]) -> Merged:
-    """Merge so many blocks of so many tasks; their images are made before the clock runs."""
+    """Merge so many blocks of so many tasks; see `merge_rounds`."""
+    return merge_rounds(blocks, tasks, rows_of, 1)[0]
+
+
+def merge_rounds(
+    blocks: int, tasks: int, rows_of: Callable[[int, int], list[list[Row]]], rounds: int
+) -> list[Merged]:
+    """Merge so many blocks of so many tasks, again and again into a new run.
+
+    Their images are made before the clock runs; it stops when all rows are in their places in the journal.
+    Blocks are merged as a driver does with which merging cannot keep up: as many at once as it takes.
+    """
     with tempfile.TemporaryDirectory() as folder:
-        run = Path(folder) / "run"
-        journal = Journal.create(run, HEADER)
         images, rows, replies, pairs = [], 0, 0, 0
         for number in range(blocks):
             path = Path(folder) / f"block{number}"
@@ -86,19 +95,23 @@ def merge_blocks(blocks: int, tasks: int, rows_of: Callable[[int, int], list[lis
             content = [row for task in rows_of(number * tasks, tasks) for row in task]
             image.write(content)
             image.close()
-            images.append(path / JOURNAL_NAME)
+            done = Done(number, epoch_name(1, number), "", "", 0, tasks, tasks, 0, 0, 0, 0)
+            images.append((done, path / JOURNAL_NAME))
             rows += len(content)
             replies += sum("INTO turn" in statement for statement, _ in content)
             pairs += sum(b'"pair":{' in values[4] for statement, values in content if "event" in statement)
-        merger = Merger(run)
-        began, cpu = time.perf_counter(), time.process_time()
-        for number, path in enumerate(images):
-            done = Done(number, epoch_name(1, number), "", "", 0, tasks, tasks, 0, 0, 0, 0)
-            assert merger.merge(done, path)
-        seconds, cpu_s = time.perf_counter() - began, time.process_time() - cpu
-        merger.close()
-        journal.close()
-        return Merged(rows, replies, pairs, seconds, cpu_s, (run / JOURNAL_NAME).stat().st_size)
+        found = []
+        for number in range(rounds):
+            run = Path(folder) / f"run{number}"
+            journal, merger = Journal.create(run, HEADER, page_size=PAGE_SIZE), Merger(run)
+            began, cpu = time.perf_counter(), time.process_time()
+            for start in range(0, blocks, AT_ONCE):
+                assert all(merger.merge_all(images[start : start + AT_ONCE]))
+            merger.close()
+            journal.close()
+            seconds, cpu_s = time.perf_counter() - began, time.process_time() - cpu
+            found.append(Merged(rows, replies, pairs, seconds, cpu_s, (run / JOURNAL_NAME).stat().st_size))
+        return found
 
 
 def commit_s(size: int, count: int) -> float:

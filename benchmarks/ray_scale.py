@@ -5,7 +5,7 @@
   and the server of one node. Starting Ray and the samplers is not counted; opening, shipping and merging is.
 - *Memory*: many tasks with scripted replies on two nodes, from a generator. Peak memory of this process,
   which is the driver, and of the samplers.
-- *Merge*: blocks of such tasks and of tasks as the paper's, merged alone.
+- *Merge*: blocks of such tasks and of tasks as the paper's, merged alone until all rows are in their places.
 - *Outage*: the shared folder goes away for a while in the middle of a run, and comes back.
 
 The pairs are the same in all of them, or it is an error.
@@ -20,12 +20,12 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
 from benchmarks._harness import Metric, at_least, below, finish, median_and_spread, ratios
-from benchmarks._merging import merge_blocks, paper_block, scripted_block
+from benchmarks._merging import merge_rounds, paper_block, scripted_block
 from benchmarks._moves_server import PROFILE, moves_server
 from benchmarks._scripted import METHOD, Guess, ScriptedGuesses, guessing_tasks
 from benchmarks._simulated import Moves, tasks
@@ -38,7 +38,11 @@ NODES = (1, 2, 4)
 SLOTS = 4
 BLOCK = 8
 MILLION_BLOCK = 512
-MERGED_BLOCKS = 16
+MERGED_BLOCKS = 64
+PARTS = ("memory", "outage", "rates", "merge")
+
+Measured = tuple[list[Metric], str]
+"""A part's figures, and its line."""
 
 
 def single(url: str, count: int, folder: Path) -> tuple[float, bytes]:
@@ -126,27 +130,51 @@ def scripted(nodes: Nodes, count: int, folder: Path, outage_s: float = 0.0) -> T
             each.join()
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.ray_scale")
-    parser.add_argument("--tasks", type=int, default=1_000_000, help="scripted ones, for memory")
-    parser.add_argument("--per-node", type=int, default=96, help="tasks of each node, for rates")
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--outage", type=float, default=60.0, help="seconds without shared storage")
-    got = parser.parse_args(argv)
+def memory(count: int) -> Measured:
+    """Memory over many tasks. Goes before other parts: a peak is of the whole process."""
     with ray_nodes(2) as nodes, tempfile.TemporaryDirectory() as folder:
-        many = scripted(nodes, got.tasks, Path(folder))
-        driver_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000
-        few = 8 * MILLION_BLOCK
-        (Path(folder) / "plain").mkdir()
-        plain = scripted(nodes, few, Path(folder) / "plain")
-        (Path(folder) / "outage").mkdir()
-        began = time.monotonic()
-        broken = scripted(nodes, few, Path(folder) / "outage", got.outage)
-        lasted = time.monotonic() - began
-        exports = [(Path(folder) / name / "run" / "pairs.jsonl").read_bytes() for name in ("plain", "outage")]
-    alone, found = rates(got.per_node, got.rounds)
-    merged = merge_blocks(MERGED_BLOCKS, MILLION_BLOCK, scripted_block)
-    paper = merge_blocks(MERGED_BLOCKS, 32, paper_block)
+        many = scripted(nodes, count, Path(folder))
+    driver_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000
+    assert many.finished == count
+    metrics = [
+        Metric("scripted tasks", many.finished),
+        Metric("scripted tasks/s, two samplers", many.finished / many.sampling_s, "1/s"),
+        below("driver's memory at its peak", driver_mb, "MB", 500),
+        below("largest sampler's memory", many.sampler_mb, "MB", 400),
+        Metric("merging, of the scripted run's time", many.merge_s / many.sampling_s),
+    ]
+    line = f"{count:,} tasks in {driver_mb:.0f} MB of driver and {many.sampler_mb:.0f} MB of sampler"
+    return metrics, line
+
+
+def outage(seconds: float) -> Measured:
+    """A run whose shared folder goes away for so long, beside one that is left in peace."""
+    few = 8 * MILLION_BLOCK
+    with ray_nodes(2) as nodes, tempfile.TemporaryDirectory() as folder:
+        exports, lasted, finished = [], [], []
+        for name, away in (("plain", 0.0), ("outage", seconds)):
+            place = Path(folder) / name
+            place.mkdir()
+            totals = scripted(nodes, few, place, away)
+            finished.append(totals.finished)
+            lasted.append(totals.sampling_s)
+            exports.append((place / "run" / "pairs.jsonl").read_bytes())
+    assert finished == [few, few] and exports[0]
+    same = exports[0] == exports[1]
+    metrics = [
+        at_least("exports the same after an outage of shared storage", float(same), "", 1),
+        Metric("outage", seconds, "s"),
+        Metric("run with the outage, longer than without it", lasted[1] - lasted[0], "s"),
+    ]
+    return (
+        metrics,
+        f"{seconds:.0f} s without shared storage cost {lasted[1] - lasted[0]:.0f} s and nothing else",
+    )
+
+
+def scaling(per_node: int, rounds: int) -> Measured:
+    """Rates of one, two and four nodes, and of a single process."""
+    alone, found = rates(per_node, rounds)
     single_x, single_spread = median_and_spread(ratios(found[1], alone))
     four_x, four_spread = median_and_spread(ratios(found[4], found[1]))
     two_x, two_spread = median_and_spread(ratios(found[2], found[1]))
@@ -155,29 +183,54 @@ def main(argv: Sequence[str] | None = None) -> int:
         Metric("2 nodes over 1", two_x, "x", spread=two_spread),
         at_least("4 nodes over 1", four_x, "x", 3.8, spread=four_spread),
         Metric("pairs/s, single process", median_and_spread(alone)[0], "1/s"),
-        Metric("scripted tasks", many.finished),
-        Metric("scripted tasks/s, two samplers", many.finished / many.sampling_s, "1/s"),
-        below("driver's memory at its peak", driver_mb, "MB", 500),
-        below("largest sampler's memory", many.sampler_mb, "MB", 400),
-        at_least("pairs merged, scripted", merged.pairs / merged.seconds, "1/s", 50_000),
-        Metric("rows merged, scripted", merged.rows / merged.seconds, "1/s"),
-        Metric("rows of a scripted pair", merged.rows / merged.pairs),
-        Metric("pairs merged, paper's shape", paper.pairs / paper.seconds, "1/s"),
-        Metric("rows merged, paper's shape", paper.rows / paper.seconds, "1/s"),
-        Metric("merging, of the scripted run's time", many.merge_s / many.sampling_s),
-        at_least(
-            "exports the same after an outage of shared storage", float(exports[0] == exports[1]), "", 1
-        ),
-        Metric("outage", got.outage, "s"),
-        Metric("run with the outage over the run without it", lasted - plain.sampling_s, "s"),
     ]
-    assert broken.finished == plain.finished == few
+    return metrics, f"one node's sampler at {single_x:.3f} of a single process, 4 nodes {four_x:.2f}x of 1"
+
+
+def merging(rounds: int) -> Measured:
+    """The merge alone: of blocks as a scripted run leaves them, and of tasks as the paper's."""
+    scripted_rounds = merge_rounds(MERGED_BLOCKS, MILLION_BLOCK, scripted_block, rounds)
+    paper_rounds = merge_rounds(MERGED_BLOCKS // 4, 32, paper_block, rounds)
+    pairs, spread = median_and_spread([each.pairs / each.seconds for each in scripted_rounds])
+    cpu, cpu_spread = median_and_spread([each.pairs / each.cpu_s for each in scripted_rounds])
+    paper, paper_spread = median_and_spread([each.pairs / each.seconds for each in paper_rounds])
+    merged, whole = scripted_rounds[0], paper_rounds[0]
+    metrics = [
+        at_least("pairs merged, scripted", pairs, "1/s", 50_000, spread=spread),
+        Metric("pairs merged by a core's second, scripted", cpu, "1/s", spread=cpu_spread),
+        Metric("rows of a scripted pair", merged.rows / merged.pairs),
+        Metric("rows merged, scripted", pairs * merged.rows / merged.pairs, "1/s"),
+        Metric("pairs merged, paper's shape", paper, "1/s", spread=paper_spread),
+        Metric("rows of a pair, paper's shape", whole.rows / whole.pairs),
+        Metric("rows merged, paper's shape", paper * whole.rows / whole.pairs, "1/s"),
+    ]
+    return metrics, f"{pairs:,.0f} pairs/s merged ({cpu:,.0f} by a core's second)"
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.ray_scale")
+    parser.add_argument("--only", choices=PARTS, help="one part, stored as ray_scale_PART")
+    parser.add_argument("--tasks", type=int, default=1_000_000, help="scripted ones, for memory")
+    parser.add_argument("--per-node", type=int, default=96, help="tasks of each node, for rates")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--outage", type=float, default=60.0, help="seconds without shared storage")
+    got = parser.parse_args(argv)
+    does: dict[str, Callable[[], Measured]] = {
+        "memory": lambda: memory(got.tasks),
+        "outage": lambda: outage(got.outage),
+        "rates": lambda: scaling(got.per_node, got.rounds),
+        "merge": lambda: merging(got.rounds),
+    }
+    metrics: list[Metric] = []
+    lines: list[str] = []
+    for part in [got.only] if got.only else PARTS:
+        found, line = does[part]()
+        metrics += found
+        lines.append(line)
     return finish(
-        "ray_scale",
+        "ray_scale" if got.only is None else f"ray_scale_{got.only}",
         metrics,
-        f"one node's sampler at {single_x:.3f} of a single process, 4 nodes {four_x:.2f}x of 1;"
-        f" {many.finished:,} tasks in {driver_mb:.0f} MB of driver and {many.sampler_mb:.0f} MB of sampler;"
-        f" {merged.pairs / merged.seconds:,.0f} pairs/s merged",
+        "; ".join(lines),
         settings={"slots": SLOTS, "profile": PROFILE, "block": BLOCK, **vars(got)},
         packages=("ray",),
     )

@@ -28,7 +28,7 @@ BUSY_S = 10.0
 CACHE_KB = 32_000
 """Of the journal's pages: the inner ones of its trees stay, and memory is bounded."""
 
-PAGE_SIZE = 16_384
+PAGE_SIZE = 32_768
 """Of a journal that is merged into: rows come by thousands, and every page costs its two writes."""
 
 CHECKPOINT_BYTES = 64 << 20
