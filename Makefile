@@ -152,7 +152,8 @@ package: $(PACKAGE_VENV)/.ready
 
 chaos: $(VENV)/.ready $(S3)/.ready
 	$(VENV)/bin/python -m tests.chaos
-	RRO_CHAOS=full $(VENV)/bin/pytest -q -s tests/chaos tests/cluster tests/methods/test_race.py tests/iterate/test_kills.py
+	RRO_CHAOS=full $(VENV)/bin/pytest -q -s tests/chaos tests/cluster tests/methods/test_race.py tests/iterate/test_kills.py \
+	  tests/servers/test_cluster_ray.py tests/integration/test_cluster.py
 
 clean:
 	rm -rf $(VENV) $(SGLANG_VENV) $(GATEWAYS_VENV) $(DOCS_VENV) $(INTEGRATIONS) $(PACKAGE_VENV) dist $(OPENAI_2) $(TEXTWORLD) $(VERIFIERS) $(BROWSER) $(S3) site .cache .mypy_cache .ruff_cache .pytest_cache .coverage* .test-real.log

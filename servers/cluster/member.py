@@ -21,7 +21,7 @@ HUNG_S = 180.0
 START_MARGIN_S = 60.0
 """What a start may take beyond the server's own time-out: for an actor on a busy node to say so."""
 
-Phase = Literal["placing", "meeting", "starting", "serving", "resting", "given up"]
+Phase = Literal["placing", "placed", "meeting", "starting", "serving", "resting", "given up"]
 
 
 class Lost(Exception):
@@ -77,6 +77,13 @@ class Member:
         nodes: of the cluster.
         host: to listen on; None as `listens_on` says.
         staged: folder for copies of checkpoints, where nodes share none.
+
+    Attributes:
+        held: whether it waits in its place; nothing is started before all were found fit.
+        started: how its server runs, while it serves.
+        seen: what it serves.
+        host: that it listens on.
+        why: why it was lost, the last time.
     """
 
     def __init__(
@@ -94,6 +101,7 @@ class Member:
         self.number = number
         self.started: Started | None = None
         self.seen: Seen | None = None
+        self.held = True
         self.host = ""
         self.why = ""
         self._settings, self._layout, self._nodes = settings, layout, nodes
@@ -122,7 +130,8 @@ class Member:
 
     @property
     def is_placed(self) -> bool:
-        return self._phase in ("meeting", "starting", "serving")
+        """Whether it has a place that it can serve from."""
+        return self._phase in ("placed", "meeting", "starting", "serving")
 
     def advance(self, weights: Weights, now: float) -> str | None:
         """Go one step on, without waiting.
@@ -140,7 +149,9 @@ class Member:
         if self._phase == "resting" and self._losses.next_at is not None and now >= self._losses.next_at:
             self._place(weights, now)
         elif self._phase == "placing":
-            self._placed(weights, now)
+            self._see_place(weights)
+        elif self._phase == "placed" and not self.held:
+            self._begin(weights, now)
         elif self._phase == "meeting":
             self._met(weights, now)
         elif self._phase == "starting":
@@ -205,7 +216,7 @@ class Member:
         self._call = _Call([actor.hello.remote(weights.path) for actor in self._actors], now)
         self._phase = "placing"
 
-    def _placed(self, weights: Weights, now: float) -> None:
+    def _see_place(self, weights: Weights) -> None:
         """The actors are where they stay: see that they can serve from there."""
         assert self._call is not None
         found = self._call.results()
@@ -232,6 +243,9 @@ class Member:
             self._port = None  # it moved
         self._node = node
         self.host = listens_on(self._asked_host, node, self._nodes)
+        self._phase = "placed"
+
+    def _begin(self, weights: Weights, now: float) -> None:
         if self._layout.nodes == 1:
             self._start(weights, ("", 0), now)
             return

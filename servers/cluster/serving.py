@@ -180,6 +180,9 @@ class RayServers:
         while not all(member.serves for member in self._members):
             for _, lost in self._step(time.monotonic()):
                 raise lost.error or ServerStartError(str(lost)) from None
+            if all(member.is_placed for member in self._members):
+                for member in self._members:
+                    member.held = False
             if time.monotonic() > deadline and not all(member.is_placed for member in self._members):
                 raise self._late()
             if self._cancelled.wait(STEP_S):

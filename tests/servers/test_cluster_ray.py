@@ -150,6 +150,14 @@ def _refuses_what_cannot_be(model: Path, python: Path, stage: Path) -> None:
         servers.start()
     assert servers.urls == ()
     (stage.parent / "state" / "broken").unlink()
+    began = len(list((stage.parent / "state").iterdir()))
+    model.rename(model.with_name("elsewhere"))
+    with pytest.raises(
+        ConfigError, match=r"node \S+ does not see checkpoint .*/model; give a path that every"
+    ):
+        RayServers(settings, Layout(servers=2)).start()
+    model.with_name("elsewhere").rename(model)
+    assert len(list((stage.parent / "state").iterdir())) == began  # nothing was started
 
 
 def _copies_match(checkpoint: Path, stage: Path) -> None:
