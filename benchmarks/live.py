@@ -36,6 +36,9 @@ from rro_sdk.sampler import Sampler
 
 SLOTS = 256
 
+FEWEST_ROUNDS = 3
+"""Rounds that are run however long they take: fewer have no spread to speak of."""
+
 NOTE = "a redraw costs the same whether the sampler works or waits, so this falls as the sampler works more"
 
 
@@ -88,13 +91,17 @@ async def sample(url: str, count: int, folder: Path, console: Console | None) ->
 
 
 async def rounds(
-    url: str, count: int, times: int, folder: Path, console: Console
+    url: str, count: int, times: int, within_s: float, folder: Path, console: Console
 ) -> tuple[list[Run], list[Run]]:
-    """With a view and without, in turns, the one first and then the other."""
+    """With a view and without, in turns, the one first and then the other; as often as fits the time."""
     shown: list[Run] = []
     alone: list[Run] = []
     await sample(url, 4, folder / "warm", console)
+    began = time.perf_counter()
     for number in range(times):
+        passed = time.perf_counter() - began
+        if number >= FEWEST_ROUNDS and passed * (number + 1) / number > within_s:
+            break
         for view in (True, False) if number % 2 else (False, True):
             run = await sample(url, count, folder / f"{number}-{view}", console if view else None)
             (shown if view else alone).append(run)
@@ -104,7 +111,8 @@ async def rounds(
 def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.live")
     parser.add_argument("--tasks", type=int, default=96)
-    parser.add_argument("--rounds", type=int, default=8)
+    parser.add_argument("--rounds", type=int, default=8, help="at most")
+    parser.add_argument("--seconds", type=float, default=210.0, help="no round begins that would end later")
     got = parser.parse_args(argv)
     with (
         tempfile.TemporaryDirectory(prefix="rro-live-") as name,
@@ -112,7 +120,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         terminal() as console,
         fewer_collections(),
     ):
-        shown, alone = asyncio.run(rounds(url, got.tasks, got.rounds, Path(name), console))
+        shown, alone = asyncio.run(rounds(url, got.tasks, got.rounds, got.seconds, Path(name), console))
     cpu, cpu_spread = median_and_spread(ratios([run.cpu_s for run in shown], [run.cpu_s for run in alone]))
     clock, clock_spread = median_and_spread(
         ratios([run.clock_s for run in shown], [run.clock_s for run in alone])
@@ -127,6 +135,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         Metric("CPU of the view over that of the process", share, "", spread=share_spread, note=NOTE),
         Metric("CPU with the view over without", cpu, "", spread=cpu_spread),
         Metric("steps a second with the view", pace, "1/s", spread=pace_spread),
+        Metric("rounds", len(shown)),
         Metric("cores that the process used", busy, "", spread=busy_spread),
     ]
     line = (

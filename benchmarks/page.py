@@ -240,15 +240,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         folder = Path(name) / "run"
         rows = write_run(folder, got.steps)
         megabytes = sum(path.stat().st_size for path in folder.iterdir()) / 1e6
-        rounds: dict[str, list[Opened]] = {name: [] for name in SHOWN}
+        rounds: dict[str, list[Opened]] = {view: [] for view in SHOWN}
         with sync_playwright() as player:
             browser = player.chromium.launch(executable_path=program, args=["--no-sandbox"])
             for _ in range(got.rounds):
-                for name, (route, ready) in SHOWN.items():
-                    rounds[name].append(opened(browser, folder, route, ready))
+                for view, (route, ready) in SHOWN.items():
+                    rounds[view].append(opened(browser, folder, route, ready))
             browser.close()
         with served(folder) as (url, child):
-            asked(url, "api/runs")
+            asked(url, "api/figures?run=0&part=decisions")
             pages = [asked(url, f"api/tasks?{query}") for _ in range(got.rounds) for query in QUERIES]
             trajectory = [asked(url, f"api/task?id=task-{number * 997}") for number in range(got.rounds)]
             whole = asked(url, "api/figures?run=0&part=all")
@@ -257,11 +257,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         with Runs([folder]) as runs:
             written = write_page(runs, Path(name) / "page.html", most=300)
         file_seconds = time.perf_counter() - began
-    shown = {name: median_and_spread([each.seconds for each in found]) for name, found in rounds.items()}
-    spent = {name: median_and_spread([each.cpu_s for each in found]) for name, found in rounds.items()}
+    shown = {view: median_and_spread([each.seconds for each in found]) for view, found in rounds.items()}
+    spent = {view: median_and_spread([each.cpu_s for each in found]) for view, found in rounds.items()}
     metrics = [
-        *(below(f"{name} in the browser", each[0], "s", 3.0, spread=each[1]) for name, each in shown.items()),
-        *(Metric(f"CPU until then, {name}", each[0], "s", spread=each[1]) for name, each in spent.items()),
+        *(below(f"{view} in the browser", each[0], "s", 3.0, spread=each[1]) for view, each in shown.items()),
+        *(Metric(f"CPU until then, {view}", each[0], "s", spread=each[1]) for view, each in spent.items()),
         below("a page of the table, slowest", max(pages), "s", 0.3, spread=(min(pages), max(pages))),
         Metric("a trajectory", max(trajectory), "s"),
         Metric("every figure, with a scan of all replies", whole, "s"),

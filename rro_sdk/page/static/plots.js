@@ -3,6 +3,8 @@
 
 import { duration, el, number, percent, svg } from "./dom.js";
 
+const NARROW = 480; // a telephone's
+
 const MARGIN = { left: 48, right: 14, top: 12, bottom: 40 };
 
 /** A figure that is drawn again when its width changes, with the same numbers as a table. */
@@ -193,10 +195,9 @@ export function thirdsPlot(width, runs) {
 
 /** Generated tokens by what they were for. */
 export function costPlot(width, runs, kinds) {
-  const row = runs.length > 1 ? 40 : 30;
+  const row = Math.max(runs.length > 1 ? 40 : 30, Math.min(56, Math.floor(200 / kinds.length)));
   const height = kinds.length * row + 6;
-  const left = 104;
-  const right = 128;
+  const [left, right] = width < NARROW ? [84, 106] : [104, 128];
   const most = Math.max(1, ...runs.flatMap((run) => kinds.map((kind) => tokens(run, kind))));
   const x = scale(0, most, 0, Math.max(20, width - left - right));
   return frame(
@@ -208,13 +209,13 @@ export function costPlot(width, runs, kinds) {
       runs.map((run, which) => {
         const count = tokens(run, kind);
         const total = kinds.reduce((sum, each) => sum + tokens(run, each), 0);
-        const y = at * row + (runs.length > 1 ? 5 + which * 15 : 7);
+        const y = at * row + row / 2 + (runs.length > 1 ? 15 * which - 15 : -6);
         return svg(
           "g",
           { class: `${which ? "second" : "first"} ${kind === "kept" ? "kept" : "lost"}` },
           svg("rect", { class: "rail", x: left, y, width: x(most), height: 12, rx: 2 }),
           count > 0 && svg("rect", { class: "bar", x: left + 0.5, y: y + 0.5, width: Math.max(1, x(count) - 1), height: 11, rx: 2 }),
-          svg("text", { class: "value", x: left + x(most) + 10, y: y + 10.5 }, `${number(count)}  ${percent(total ? count / total : 0)}`),
+          svg("text", { class: "value", x: left + x(most) + 10, y: y + 10.5 }, `${number(count)} · ${share(count, total)}`),
         );
       }),
     ]),
@@ -225,6 +226,10 @@ export function tokens(run, kind) {
   return run.summary.ledger.entries[kind].usage.completion_tokens;
 }
 
+function share(count, total) {
+  return count > 0 && count < total / 200 ? "< 1 %" : percent(total ? count / total : 0);
+}
+
 export function spoken(kind) {
   return kind.replace("_", " ");
 }
@@ -233,7 +238,7 @@ export function spoken(kind) {
 export function serversPlot(width, use) {
   const row = 46;
   const left = Math.min(190, Math.max(110, width * 0.22));
-  const right = 92;
+  const right = width < NARROW ? 66 : 92;
   const height = use.servers.length * row + 26;
   const inner = width - left - right;
   const most = Math.max(1e-9, ...use.servers.flatMap((each) => each.tokens_per_s));
@@ -258,7 +263,7 @@ export function serversPlot(width, use) {
             .map((value, n) => (value > 0 ? `M${left + n * bar + 0.25} ${base}v${(-tall * value) / most}h${Math.max(0.5, bar - 0.75)}v${(tall * value) / most}z` : ""))
             .join(""),
         }),
-        svg("text", { class: "value", x: left + inner + 10, y: base - 3 }, `${number(mean)} /s`),
+        svg("text", { class: "value", x: left + inner + 10, y: base - tall / 2 + 4 }, `${number(mean)} /s`),
       );
     }),
     [0, 0.5, 1].map((part) =>
@@ -267,8 +272,9 @@ export function serversPlot(width, use) {
   );
 }
 
+// Servers differ in their ends: hosts of one name, ports of one host.
 function clipped(text, letters) {
-  return text.length > letters ? `${text.slice(0, Math.max(1, Math.floor(letters) - 1))}…` : text;
+  return text.length > letters ? `…${text.slice(-Math.max(1, Math.floor(letters) - 1))}` : text;
 }
 
 function stepsOf(runs) {

@@ -56,7 +56,7 @@ function heading(run, at, count) {
     "header",
     { class: count > 1 ? "run-head compared" : "run-head" },
     el("h1", {}, count > 1 && el("span", { class: `letter ${at ? "second" : "first"}` }, "AB"[at]), " ", run.name),
-    el("p", { class: "soft" }, made.join(" · ")),
+    el("p", { class: "soft made" }, made.map((each) => [el("span", {}, each), " "])),
   );
 }
 
@@ -122,7 +122,7 @@ function comparison(runs, found) {
 function figures(runs, found) {
   const two = runs.length > 1;
   const whose = (at) => (two ? `${"AB"[at]}: ` : "");
-  const letters = two ? runs.map((run, at) => [sign("full", at), `${"AB"[at]} ${run.name}`]) : [];
+  const letters = () => (two ? runs.map((run, at) => [el("span", { class: `letter ${at ? "second" : "first"}` }, "AB"[at]), run.name]) : []);
   const followed = found.every((each) => each.plots) && found.some((each) => each.plots.at_step.length);
   const summarised = found.every((each) => each.summary);
   const shown = [];
@@ -132,7 +132,7 @@ function figures(runs, found) {
         title: "Reward by step",
         says: "Mean process reward of a trajectory before its own action and after it. Both are means over the same trajectories: those that got so far.",
         draw: (width) => rewardPlot(width, found),
-        legend: [[sign("hollow"), "rₜ₋₁, before"], [sign("full"), "rₜ, after"], ...letters],
+        legend: [[sign("hollow"), "rₜ₋₁, before"], [sign("full"), "rₜ, after"], ...letters()],
         head: ["step", "trajectories", "before", "after", "rise", "95 %"],
         rows: found.flatMap((each, run) =>
           each.plots.at_step.map((at) => [
@@ -149,7 +149,7 @@ function figures(runs, found) {
         title: "Candidates against the null",
         says: "How many candidates a step drew, beside how many it would draw if none were better than its prefix.",
         draw: (width) => candidatesPlot(width, found),
-        legend: [[sign("full"), "drawn"], [sign("null"), "null"], ...letters],
+        legend: [[sign("full"), "drawn"], [sign("null"), "null"], ...letters()],
         head: ["step", "drawn", "null"],
         rows: found.flatMap((each, run) => [
           ...(each.summary ? [[`${whose(run)}all`, number(each.summary.candidates_per_step, 2), number(each.summary.candidates_per_step_null, 2)]] : []),
@@ -164,7 +164,7 @@ function figures(runs, found) {
         title: "Rising share by thirds",
         says: "Steps whose own action is worth at least as much as its prefix, and strictly more. By the letter 0 ≥ 0 rises.",
         draw: (width) => thirdsPlot(width, found),
-        legend: [[sign("full"), "rₜ ≥ rₜ₋₁"], [sign("hollow"), "rₜ > rₜ₋₁"], ...letters],
+        legend: [[sign("full"), "rₜ ≥ rₜ₋₁"], [sign("hollow"), "rₜ > rₜ₋₁"], ...letters()],
         head: ["third", "rising", "strictly"],
         rows: found.flatMap(({ summary }, run) => ["first", "middle", "last"].map((third, at) => [`${whose(run)}${third}`, percent(summary.rising_by_third[at]), percent(summary.strictly_rising_by_third[at])])),
       }),
@@ -177,7 +177,7 @@ function figures(runs, found) {
         title: "Cost by kind",
         says: "What the generated tokens were for; all but the kept ones decided nothing.",
         draw: (width) => costPlot(width, found, kinds),
-        legend: letters,
+        legend: letters(),
         head: ["kind", "generated", "prompt", "requests"],
         rows: found.flatMap(({ summary }, run) =>
           kinds.map((kind) => {
