@@ -114,6 +114,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--rounds", type=int, default=8, help="at most")
     parser.add_argument("--seconds", type=float, default=210.0, help="no round begins that would end later")
     got = parser.parse_args(argv)
+    load = os.getloadavg()[0]
     with (
         tempfile.TemporaryDirectory(prefix="rro-live-") as name,
         moves_server(SLOTS) as url,
@@ -136,6 +137,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         Metric("CPU with the view over without", cpu, "", spread=cpu_spread),
         Metric("steps a second with the view", pace, "1/s", spread=pace_spread),
         Metric("rounds", len(shown)),
+        Metric("load average when it began", load),
         Metric("cores that the process used", busy, "", spread=busy_spread),
     ]
     line = (

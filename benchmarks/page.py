@@ -236,6 +236,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     program = next(filter(None, map(shutil.which, BROWSERS)), None)
     if program is None:
         raise ConfigError("the page is measured in Chromium, which is not installed; `make browser` does it")
+    load = os.getloadavg()[0]
     with tempfile.TemporaryDirectory(prefix="rro-page-") as name:
         folder = Path(name) / "run"
         rows = write_run(folder, got.steps)
@@ -268,6 +269,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         Metric("memory of the server", memory, "MB"),
         Metric("file of 300 trajectories, written in", file_seconds, "s"),
         Metric("file of 300 trajectories", written.bytes / 1e6, "MB"),
+        Metric("load average when it began", load),
         Metric("steps", got.steps),
         Metric("rows", rows),
         Metric("journal", megabytes, "MB"),
