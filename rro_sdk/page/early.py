@@ -19,6 +19,11 @@ SELECT task_id, count(*) OVER () FROM (
 ) ORDER BY first LIMIT ? OFFSET ?
 """
 
+_NEIGHBOUR = """
+SELECT task_id, min(seq) AS first FROM event WHERE task_id <> '' GROUP BY task_id
+HAVING first {sign} (SELECT min(seq) FROM event WHERE task_id = ?) ORDER BY first {way} LIMIT 1
+"""
+
 _COUNTS = """
 SELECT coalesce(sum(once >= 'StepRecord/' AND once < 'StepRecord0'), 0), coalesce(sum(once = 'TaskEnd'), 0),
   coalesce((SELECT at FROM event ORDER BY seq DESC LIMIT 1), 0) FROM event
@@ -66,6 +71,21 @@ def early_page(journal: Journal, query: TaskQuery) -> TaskPage | None:
     for _, at, facts in facts_of(journal, [task_id for task_id, _ in found]):
         made.add(at, facts)
     return TaskPage(found[0][1], [[row] for row in made.changed()])
+
+
+def early_neighbours(journal: Journal, task_id: str) -> tuple[str | None, str | None] | None:
+    """As `TaskTable.neighbours`, from the index; None for a run of version 1.
+
+    Raises:
+        JournalError: the journal cannot be read.
+    """
+    if not _indexed(journal):
+        return None
+    before, after = (
+        next((str(found) for found, _ in rows(journal.path, query, (task_id,))), None)
+        for query in (_NEIGHBOUR.format(sign="<", way="DESC"), _NEIGHBOUR.format(sign=">", way="ASC"))
+    )
+    return before, after
 
 
 def _indexed(journal: Journal) -> bool:

@@ -17,7 +17,7 @@ import msgspec
 
 from rro_sdk.errors import ConfigError, JournalError
 from rro_sdk.journal import Journal
-from rro_sdk.page.early import early_page, recorded_of
+from rro_sdk.page.early import early_neighbours, early_page, recorded_of
 from rro_sdk.page.figures import Plots, null_of
 from rro_sdk.page.index import RunIndex, TaskPage, TaskQuery, TaskTable
 from rro_sdk.page.servers import Use, use_of
@@ -185,10 +185,16 @@ class Runs:
                     found.append(None)
         if not any(found):
             raise ConfigError("no task has that id")
+        return TaskView(found, *self._neighbours(task_id))
+
+    def _neighbours(self, task_id: str) -> tuple[str | None, str | None]:
+        if not self._begun:
+            with Journal.open(self._folders[0]) as journal:
+                if (found := early_neighbours(journal, task_id)) is not None:
+                    return found
         self.read()
         with self._lock:
-            before, after = self._table.neighbours(0, task_id)
-        return TaskView(found, before, after)
+            return self._table.neighbours(0, task_id)
 
     def replies(self, run: int, task_id: str, where: Where | None = None) -> dict[str, list[ReplyView]]:
         """What was said in one rollout of a task, or in all."""

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from rro_sdk.errors import ConfigError, JournalError
 from rro_sdk.journal import Journal, RunHeader
 from rro_sdk.journal.rows import event_row
-from rro_sdk.page.early import early_page, recorded_of
+from rro_sdk.page.early import early_neighbours, early_page, recorded_of
 from rro_sdk.page.figures import FigureSums, null_of
 from rro_sdk.page.index import RunIndex, TaskQuery, TaskTable
 from rro_sdk.page.reading import Sibling, StepFacts, Worth, facts_after
@@ -274,6 +274,8 @@ def test_the_table_is_what_whole_events_come_to_read_through_or_early(
             line[0].seconds = 0.0
         assert [line[0] for line in found.rows] == expected[offset : offset + limit]
         assert early == found or (early is None and not found.rows)
+        for task_id in (*(row.id for row in expected), "no such task"):
+            assert early_neighbours(journal, task_id) == table.neighbours(0, task_id)
         assert early_page(journal, TaskQuery(q="t")) is None
         assert early_page(journal, TaskQuery(down=True)) is None
         for at in index.sums.plots().at_step:
