@@ -106,8 +106,9 @@ def serving(nodes: Nodes, folder: Path, python: Path, *arguments: str) -> Iterat
 
 
 async def test_servers_on_a_cluster_from_their_start_to_the_end_of_their_keeper(
-    tmp_path: Path, python: Path
+    tmp_path: Path, python: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("RAY_worker_niceness", "0")  # Ray's own is 15, and this machine has other work
     model = write_checkpoint(tmp_path / "model")
     with ray_nodes(0) as nodes:
         nodes.add(num_gpus=5)
