@@ -76,6 +76,7 @@ class RayServers:
         self._weights = Weights(str(settings.model), settings.weight_version)
         self._stale_since: dict[int, float] = {}
         self._cancelled = threading.Event()
+        self._ended = threading.Event()
         self._watching: threading.Thread | None = None
         self._broken: ServerError | None = None
 
@@ -116,6 +117,8 @@ class RayServers:
             raise ConfigError("these servers are started already")
         nodes = [node_of(row) for row in ray.nodes() if row["Alive"]]
         refuse_shortage(self.layout, nodes)
+        self._ended.clear()
+        self._broken = None
         try:
             self._start(nodes)
         except BaseException:  # an interrupt too must leave no server behind
@@ -130,7 +133,7 @@ class RayServers:
 
     def stop(self) -> None:
         """Stop all; returns when every process is gone. Safe to call twice."""
-        self._cancelled.set()
+        self._ended.set()
         if self._watching is not None:
             self._watching.join()
             self._watching = None
@@ -169,6 +172,7 @@ class RayServers:
         await asyncio.shield(asyncio.to_thread(self.stop))
 
     def _start(self, nodes: Sequence[Node]) -> None:
+        self._weights = Weights(str(self.settings.model), self.settings.weight_version)
         if self._stage is not None:
             copy = stage_checkpoint(self.settings.model, self._stage)
             self._weights = Weights(str(copy), self.settings.weight_version)
@@ -209,7 +213,7 @@ class RayServers:
 
         while self._broken is None:
             settled = all(member.serves or member.given_up for member in self._members)
-            if self._cancelled.wait(WATCH_S if settled else STEP_S):
+            if self._ended.wait(WATCH_S if settled else STEP_S):
                 return
             try:
                 self._look()

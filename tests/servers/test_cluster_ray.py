@@ -125,6 +125,8 @@ async def test_servers_on_a_cluster_from_their_start_to_the_end_of_their_keeper(
             first, second = await asyncio.to_thread(served.until, 2)
             _placed_as_asked(tmp_path / "state", stage, first["pid"], second["pid"])
             _keys_are_nowhere_else(served.process.pid)
+            if FULL:
+                await asyncio.to_thread(_says_how_many_are_free, nodes, model, python)
             await _goes_on_through_losses(served, nodes, new)
             last = served.servers()
             served.process.send_signal(signal.SIGKILL)
@@ -172,6 +174,15 @@ def _copies_match(checkpoint: Path, stage: Path) -> None:
     send_copies(checkpoint, manifest, stage, everywhere)
     assert [path.name for path in stage.iterdir()] == [manifest.name]
     assert manifest_of(stage / manifest.name).files == manifest.files
+
+
+def _says_how_many_are_free(nodes: Nodes, model: Path, python: Path) -> None:
+    settings = ServerSettings(model=model, python=python, startup_timeout_s=1.0)
+    with joined(nodes.address):
+        with pytest.raises(
+            ConfigError, match=r"found no place on the cluster in 1 s: \d GPUs are free now, and"
+        ):
+            RayServers(settings, Layout(servers=2, gpus=5)).start()
 
 
 def _placed_as_asked(state: Path, stage: Path, *pids: int) -> None:
