@@ -226,6 +226,10 @@ def _ask(references: Sequence[Any]) -> list[Any]:
         raise TrainingError(
             "a node that trains was lost; run it again (with save_every it goes on from the last state)"
         ) from error
+    except ray.exceptions.RayTaskError as error:
+        raise TrainingError(
+            f"a node could not start its trainers ({type(error.cause).__name__}): see the cluster's logs"
+        ) from error
     return found
 
 

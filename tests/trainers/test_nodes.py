@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import subprocess
 import sys
+import time
 from importlib.util import find_spec
 from pathlib import Path
 
+import psutil
 import pytest
 
 from rro_sdk.errors import ConfigError, DataError, TrainingError
 from tests.cluster.nodes import ray_nodes
+from tests.conftest import REPOSITORY
 from trainers import DPOSettings, train_dpo
-from trainers.events import Alive, Event, Failed, encode
+from trainers.events import Alive, Event, Failed, Step, encode
 from trainers.held import Held, Looked, Said
 from trainers.launching import command, command_on_node
 from trainers.nodes import Nodes, Room, refuse_too_few
@@ -22,6 +26,10 @@ from trainers.on_nodes import log_of_node, pass_on, refuse_strangers
 from .conftest import pair_rows, write_rows
 
 SETTINGS = DPOSettings(data=Path("d"), model=Path("m"), out=Path("o"), launch="fsdp-nodes")
+needs_ray = pytest.mark.skipif(find_spec("ray") is None, reason="needs the [ray] extra")
+slow = pytest.mark.skipif(
+    os.environ.get("RRO_LAUNCH") != "1", reason="starts Ray and several processes: set RRO_LAUNCH=1"
+)
 GPUS = Nodes(count=2, gpus=8, cpus=16)
 
 
@@ -129,10 +137,8 @@ def test_what_is_held_is_heard_to_its_end_and_ends_with_its_holder(tmp_path: Pat
     assert (tmp_path / "log").read_text() == "no\n"
 
 
-@pytest.mark.skipif(find_spec("ray") is None, reason="needs the [ray] extra")
-@pytest.mark.skipif(
-    os.environ.get("RRO_LAUNCH") != "1", reason="starts Ray and several processes of torch: set RRO_LAUNCH=1"
-)
+@needs_ray
+@slow
 def test_two_nodes_train_as_one_process_with_twice_the_batch(tiny: Path, tmp_path: Path) -> None:
     """Two Ray nodes of this machine with a process each, over gloo."""
     pairs = pair_rows(8)
@@ -152,3 +158,82 @@ def test_two_nodes_train_as_one_process_with_twice_the_batch(tiny: Path, tmp_pat
         path.name for path in (tmp_path / "one").iterdir()
     )
     assert not [path for path in tmp_path.iterdir() if path.name.startswith(".")]
+
+
+LAUNCHER = """
+import subprocess, sys
+from pathlib import Path
+# As torch's own: a trainer that has this process's standard input.
+sys.exit(subprocess.call([sys.executable, str(Path(__file__).with_name("trainer.py")), *sys.argv]))
+"""
+
+TRAINER = f"""
+import os, sys
+os.write(1, {encode(Step(1, 9, 0.5, {}))!r})
+sys.stdin.read()
+sys.exit(1)
+"""
+
+PARENT = """
+import sys
+from pathlib import Path
+from trainers import DPOSettings, train_dpo
+from trainers.nodes import Nodes
+data, model, out, address = sys.argv[1:]
+settings = DPOSettings(data=Path(data), model=Path(model), out=Path(out), launch="cpu")
+train_dpo(settings, nodes=Nodes(count=2, address=address), on_event=lambda event: print("heard", flush=True))
+"""
+
+
+@needs_ray
+@slow
+def test_nothing_is_left_where_a_node_or_the_parent_is_lost(
+    tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Real Ray, with a launcher in the place of torch's that starts at once and trains for ever."""
+    run = tmp_path / "path" / "torch" / "distributed" / "run.py"
+    run.parent.mkdir(parents=True)
+    for package in (run.parent, run.parent.parent):
+        (package / "__init__.py").touch()
+    run.write_text(LAUNCHER)
+    run.with_name("trainer.py").write_text(TRAINER)
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path / "path"), str(REPOSITORY)]))
+    data = write_rows(tmp_path / "pairs.jsonl", pair_rows(2))
+    with ray_nodes(2) as nodes:
+
+        def lose_a_node(event: Event) -> None:
+            nodes.kill(nodes.samplers[-1])
+
+        settings = DPOSettings(data=data, model=tiny, out=tmp_path / "lost", launch="cpu")
+        with pytest.raises(TrainingError, match="a node that trains was lost"):
+            train_dpo(settings, nodes=Nodes(count=2, address=nodes.address), on_event=lose_a_node)
+        assert ended(tmp_path / "lost")
+        nodes.add()
+        nodes.ready()
+        arguments = [str(data), str(tiny), str(tmp_path / "killed"), nodes.address]
+        parent = subprocess.Popen(
+            [sys.executable, "-c", PARENT, *arguments], stdout=subprocess.PIPE, text=True
+        )
+        assert parent.stdout is not None and parent.stdout.readline() == "heard\n"
+        assert running(tmp_path / "killed")
+        parent.kill()
+        parent.communicate(timeout=60)
+        assert ended(tmp_path / "killed")
+    assert not (tmp_path / "lost").exists() and not (tmp_path / "killed").exists()
+
+
+def running(out: Path) -> list[int]:
+    """Processes that were told of a checkpoint, or of the hidden folder beside it."""
+    found = []
+    for each in psutil.process_iter(["cmdline"]):
+        words = each.info["cmdline"] or []
+        if each.pid != os.getpid() and any(out.name in Path(word).parent.name for word in words):
+            found.append(each.pid)
+    return found
+
+
+def ended(out: Path) -> bool:
+    until = time.monotonic() + 60
+    while running(out) and time.monotonic() < until:
+        time.sleep(0.05)
+    return not running(out)
