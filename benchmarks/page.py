@@ -31,6 +31,7 @@ from rro_sdk.draws import DrawKey
 from rro_sdk.errors import ConfigError
 from rro_sdk.journal import Journal, RunHeader
 from rro_sdk.journal.rows import Row, end_row, event_row, task_row, turn_row
+from rro_sdk.page.reading import StepFacts, facts_after
 from rro_sdk.page.single_file import write_page
 from rro_sdk.page.source import Runs
 from rro_sdk.recording import RolloutEnd, Turn
@@ -155,19 +156,18 @@ def task_rows(number: int, rng: random.Random) -> list[Row]:
     return rows
 
 
-def write_run(folder: Path, steps: int) -> int:
-    """Write a run of at least so many steps, with its summary; how many rows that was."""
-    rng, count, rows = random.Random(0), 0, list[Row]()
+def write_run(folder: Path, steps: int) -> None:
+    """Write a run of at least so many steps, with its summary."""
+    rng, rows = random.Random(0), list[Row]()
     with Journal.create(folder, HEADER) as journal:
         for number in range(-(-steps // STEPS)):
             rows += task_rows(number, rng)
             if len(rows) > PIECE:
                 journal.write(rows)
-                count, rows = count + len(rows), []
+                rows = []
         journal.write(rows)
     with Journal.open(folder) as journal:
         write_summary(summary_of(journal), folder)
-    return count + len(rows)
 
 
 @contextmanager
@@ -232,14 +232,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.page")
     parser.add_argument("--steps", type=int, default=100_000)
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--run", type=Path, help="a folder for the run, to be read again the next time")
     got = parser.parse_args(argv)
     program = next(filter(None, map(shutil.which, BROWSERS)), None)
     if program is None:
         raise ConfigError("the page is measured in Chromium, which is not installed; `make browser` does it")
     load = os.getloadavg()[0]
     with tempfile.TemporaryDirectory(prefix="rro-page-") as name:
-        folder = Path(name) / "run"
-        rows = write_run(folder, got.steps)
+        folder = got.run or Path(name) / "run"
+        if not folder.exists():
+            write_run(folder, got.steps)
+        with Journal.open(folder) as journal:
+            steps = sum(isinstance(facts, StepFacts) for _, _, facts in facts_after(journal, 0))
         megabytes = sum(path.stat().st_size for path in folder.iterdir()) / 1e6
         rounds: dict[str, list[Opened]] = {view: [] for view in SHOWN}
         with sync_playwright() as player:
@@ -270,16 +274,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         Metric("file of 300 trajectories, written in", file_seconds, "s"),
         Metric("file of 300 trajectories", written.bytes / 1e6, "MB"),
         Metric("load average when it began", load),
-        Metric("steps", got.steps),
-        Metric("rows", rows),
+        Metric("steps", steps),
         Metric("journal", megabytes, "MB"),
     ]
     line = (
-        f"{got.steps:,} steps: numbers {shown['summary'][0]:.1f} s after the command, table"
+        f"{steps:,} steps: numbers {shown['summary'][0]:.1f} s after the command, table"
         f" {shown['table'][0]:.1f} s, plots {shown['plots of every step'][0]:.1f} s,"
         f" a page of the table within {max(pages):.2f} s"
     )
-    return finish("page", metrics, line, settings=vars(got), packages=("playwright",))
+    settings = {"steps": got.steps, "rounds": got.rounds}
+    return finish("page", metrics, line, settings=settings, packages=("playwright",))
 
 
 if __name__ == "__main__":
