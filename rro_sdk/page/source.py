@@ -306,8 +306,9 @@ class _Run:
         """The summary that the run left, with its ledger, and when it was written."""
         path = self._folder / SUMMARY_NAME
         try:
+            written_at = path.stat().st_mtime  # of what is read next, or of what was there before it
             found = msgspec.json.decode(path.read_bytes(), type=RunSummary)
-            return (found if found.ledger is not None else None), path.stat().st_mtime
+            return (found if found.ledger is not None else None), written_at
         except (OSError, msgspec.DecodeError):
             return None, 0.0
 
