@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from rro_sdk.errors import ConfigError, RROError
 from servers.cluster.delivery import stage_checkpoint
-from servers.cluster.layout import Layout, Node, listens_on
+from servers.cluster.layout import Layout, Node, listens_on, node_of
 from servers.cluster.replica import PORT_WAIT_S, Failed, Hello, Look, ReplicaActor, Start, Started
 from servers.cluster.succession import Losses, Seen, Weights
 from servers.settings import ServerSettings
@@ -74,7 +74,7 @@ class Member:
         number: from 0.
         settings: of the server.
         layout: what it takes.
-        nodes: of the cluster.
+        nodes: of the cluster when the servers began.
         host: to listen on; None as `listens_on` says.
         staged: folder for copies of checkpoints, where nodes share none.
 
@@ -104,7 +104,7 @@ class Member:
         self.held = True
         self.host = ""
         self.why = ""
-        self._settings, self._layout, self._nodes = settings, layout, nodes
+        self._settings, self._layout, self._nodes = settings, layout, list(nodes)
         self._asked_host, self._staged = host, staged
         self._phase: Phase = "resting"
         self._losses = Losses()
@@ -170,8 +170,6 @@ class Member:
     def lose(self, why: str, now: float) -> None:
         """Let go of what is left of it; it is started again in a while, or not any more."""
         served_s = now - self._served_from if self.serves else 0.0
-        if not self.serves:
-            self._port = None  # that may be what kept it from starting
         self._kill()
         self.why = why.partition("\n")[0]
         self._losses = self._losses.after(now, served_s)
@@ -238,6 +236,8 @@ class Member:
                 " sees, or have it copied with --stage"
             )
             raise Lost(str(error), error)
+        # Those of the beginning too: what was several machines does not become one when others are lost.
+        self._nodes = list(dict.fromkeys([*self._nodes, *nodes_up()]))
         node = self._hellos[0].node
         if node != self._node and self._node and self._settings.port is None:
             self._port = None  # it moved
@@ -344,6 +344,13 @@ class Member:
             ray.kill(actor)
         self._actors = []
         self._call = self._looks = None
+
+
+def nodes_up() -> list[Node]:
+    """The cluster's nodes that are up."""
+    import ray
+
+    return [node_of(row) for row in ray.nodes() if row["Alive"]]
 
 
 def _version() -> str:

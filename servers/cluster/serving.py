@@ -22,8 +22,8 @@ from typing import Self
 
 from rro_sdk.errors import ConfigError, ServerError, ServerStartError
 from servers.cluster.delivery import stage_checkpoint
-from servers.cluster.layout import Layout, Node, is_loopback, node_of, refuse_shortage
-from servers.cluster.member import Lost, Member
+from servers.cluster.layout import Layout, Node, is_loopback, refuse_shortage
+from servers.cluster.member import Lost, Member, nodes_up
 from servers.cluster.succession import STALE_S, Weights, is_behind, served_now
 from servers.settings import ServerSettings
 from servers.sglang import RunningServer
@@ -111,11 +111,9 @@ class RayServers:
             CheckpointError: the checkpoint cannot be copied to a node.
             ServerStartError: one ended, or was not ready in time; with the last lines of its log.
         """
-        import ray
-
         if self._members:
             raise ConfigError("these servers are started already")
-        nodes = [node_of(row) for row in ray.nodes() if row["Alive"]]
+        nodes = nodes_up()
         refuse_shortage(self.layout, nodes)
         self._ended.clear()
         self._broken = None
