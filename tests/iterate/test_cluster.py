@@ -20,6 +20,9 @@ from trainers.iterate.folder import LoopFolder, StageRecord
 from trainers.nodes import Room
 
 needs_ray = pytest.mark.skipif(find_spec("ray") is None, reason="needs the [ray] extra")
+slow = pytest.mark.skipif(
+    os.environ.get("RRO_LAUNCH") != "1", reason="starts Ray and several processes: set RRO_LAUNCH=1"
+)
 FOUR = [Room(f"10.0.0.{number}", cpus=8, gpus=4) for number in range(4)]
 
 
@@ -110,6 +113,7 @@ async def one_iteration(
 
 
 @needs_ray
+@slow
 async def test_sampled_on_ray_an_iteration_is_the_one_of_this_process(tmp_path: Path) -> None:
     """Batch after batch too: `min_pairs` is never reached, so that every task is explored."""
     tree(tmp_path)
@@ -142,9 +146,7 @@ async def test_sampled_on_ray_an_iteration_is_the_one_of_this_process(tmp_path: 
 
 
 @needs_ray
-@pytest.mark.skipif(
-    os.environ.get("RRO_LAUNCH") != "1", reason="starts Ray and several processes of torch: set RRO_LAUNCH=1"
-)
+@slow
 async def test_a_loop_samples_and_trains_on_two_nodes(tmp_path: Path) -> None:
     """Real training of a tiny model, a process on each of two Ray nodes, against one process here."""
     from benchmarks._small_model import make_small_llama
