@@ -25,6 +25,12 @@ PATIENCE = {
 }
 OBJECT_STORE = 80 * 1024 * 1024
 START_S = 300.0
+HELPERS = (
+    "metrics_agent_port",
+    "metrics_export_port",
+    "runtime_env_agent_port",
+    "dashboard_agent_listen_port",
+)
 
 
 class Nodes:
@@ -34,8 +40,9 @@ class Nodes:
         from ray.cluster_utils import Cluster
 
         self._cluster = Cluster()
+        self._ports = _free_ports()
         self.samplers: list[Any] = []
-        self._cluster.add_node(num_cpus=0, include_dashboard=False, **_settings())
+        self._cluster.add_node(num_cpus=0, include_dashboard=False, **self._settings())
 
     @property
     def address(self) -> str:
@@ -44,7 +51,7 @@ class Nodes:
 
     def add(self, **settings: Any) -> Any:
         """Another node, with one CPU."""
-        node = self._cluster.add_node(wait=False, num_cpus=1, **{**_settings(), **settings})
+        node = self._cluster.add_node(wait=False, num_cpus=1, **{**self._settings(), **settings})
         self.samplers.append(node)
         return node
 
@@ -58,6 +65,9 @@ class Nodes:
 
     def close(self) -> None:
         self._cluster.shutdown()
+
+    def _settings(self) -> dict[str, Any]:
+        return {"object_store_memory": OBJECT_STORE, **{name: next(self._ports) for name in HELPERS}}
 
 
 @contextmanager
@@ -83,19 +93,12 @@ def _restore(before: dict[str, str | None]) -> None:
             os.environ[name] = value
 
 
-def _settings() -> dict[str, Any]:
-    ports = (
-        "metrics_agent_port",
-        "metrics_export_port",
-        "runtime_env_agent_port",
-        "dashboard_agent_listen_port",
-    )
-    return {"object_store_memory": OBJECT_STORE, **dict(zip(ports, _free_ports(len(ports)), strict=True))}
-
-
-def _free_ports(count: int) -> list[int]:
-    with ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return [each.getsockname()[1] for each in sockets]
+def _free_ports() -> Iterator[int]:
+    """Each once, below those that the system gives to whoever asks: a helper binds its port seconds later."""
+    for port in range(20_000 + os.getpid() % 100 * 100, 32_000):
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+        yield port
