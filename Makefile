@@ -20,7 +20,7 @@ REAL := tests/integration tests/trainers tests/iterate tests/export
 # The environments are independent of each other: two at a time.
 MAKEFLAGS += --jobs=2
 
-.PHONY: help setup browser quickstart test test-rest test-real chaos check docs package clean
+.PHONY: help setup browser quickstart test test-rest test-real chaos chaos-runs chaos-cluster check docs package clean
 
 help:
 	@echo "make quickstart   run RRO end to end on this machine: real server, real databases, real training"
@@ -150,10 +150,15 @@ package: $(PACKAGE_VENV)/.ready
 	$(PACKAGE_VENV)/bin/hadolint Containerfile
 	$(PACKAGE_VENV)/bin/python tests/packaging/wheel.py dist/*.whl $(PYTHONS)
 
-chaos: $(VENV)/.ready $(S3)/.ready
+# Two at a time here as well: a single machine's runs, and a cluster's with its servers.
+chaos: chaos-runs chaos-cluster
+
+chaos-runs: $(VENV)/.ready
 	$(VENV)/bin/python -m tests.chaos
-	RRO_CHAOS=full $(VENV)/bin/pytest -q -s tests/chaos tests/cluster tests/methods/test_race.py tests/iterate/test_kills.py \
-	  tests/servers/test_cluster_ray.py tests/integration/test_cluster.py
+	RRO_CHAOS=full $(VENV)/bin/pytest -q -s tests/chaos tests/methods/test_race.py tests/iterate/test_kills.py
+
+chaos-cluster: setup $(S3)/.ready
+	RRO_CHAOS=full $(VENV)/bin/pytest -q -s tests/cluster tests/servers/test_cluster_ray.py tests/integration/test_cluster.py
 
 clean:
 	rm -rf $(VENV) $(SGLANG_VENV) $(GATEWAYS_VENV) $(DOCS_VENV) $(INTEGRATIONS) $(PACKAGE_VENV) dist $(OPENAI_2) $(TEXTWORLD) $(VERIFIERS) $(BROWSER) $(S3) site .cache .mypy_cache .ruff_cache .pytest_cache .coverage* .test-real.log
