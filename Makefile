@@ -41,11 +41,13 @@ $(VENV)/.ready: pyproject.toml requirements/sdk.txt
 	@touch $@
 
 # The inference server: its own environment, because sglang pins openai 2.8 and its own transformers.
+# torch comes with what it needs: a build of it for GPUs does not load without its libraries even on a CPU.
 $(SGLANG_VENV)/.ready: requirements/sglang-cpu.txt
 	$(PYTHON) -m venv $(SGLANG_VENV)
 	@if command -v nvidia-smi >/dev/null 2>&1; then \
 	  $(SGLANG_VENV)/bin/pip install $(PIP_FLAGS) sglang==0.5.23; \
 	else \
+	  $(SGLANG_VENV)/bin/pip install $(PIP_FLAGS) -c requirements/sglang-cpu.txt torch && \
 	  $(SGLANG_VENV)/bin/pip install $(PIP_FLAGS) --no-deps -r requirements/sglang-cpu.txt; \
 	fi
 	@touch $@

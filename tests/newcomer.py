@@ -44,7 +44,10 @@ class Terminal:
         self._home = home
 
     def __enter__(self) -> Self:
+        # Where packages come from is the machine's, not the user's.
+        packages = {name: value for name, value in os.environ.items() if name.startswith("PIP_")}
         clean = {
+            **packages,
             "HOME": str(self._home),
             "PATH": os.environ["PATH"],
             "TERM": "xterm-256color",
@@ -128,6 +131,8 @@ def walk(folder: Path) -> str:
                 return journal.exists() and journal.stat().st_ctime > since
 
             first.wait("run to watch", lambda: begun() or first.idle(), WALK_LIMIT_S)
+            if not begun():
+                raise SystemExit(f"newcomer: `make quickstart` ended early; the terminal shows\n{first.shows()}")
             second.type(". .venv/bin/activate")
             second.type(f"rro watch {RUN}")
             second.wait("live view", lambda: "candidates" in second.shows(), STEP_LIMIT_S)
