@@ -47,7 +47,7 @@ $(SGLANG_VENV)/.ready: requirements/sglang-cpu.txt
 	@if command -v nvidia-smi >/dev/null 2>&1; then \
 	  $(SGLANG_VENV)/bin/pip install $(PIP_FLAGS) sglang==0.5.23; \
 	else \
-	  $(SGLANG_VENV)/bin/pip install $(PIP_FLAGS) -c requirements/sglang-cpu.txt torch && \
+	  $(SGLANG_VENV)/bin/pip install $(PIP_FLAGS) $$(grep "^torch==" requirements/sglang-cpu.txt) && \
 	  $(SGLANG_VENV)/bin/pip install $(PIP_FLAGS) --no-deps -r requirements/sglang-cpu.txt; \
 	fi
 	@touch $@

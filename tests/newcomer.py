@@ -132,7 +132,9 @@ def walk(folder: Path) -> str:
 
             first.wait("run to watch", lambda: begun() or first.idle(), WALK_LIMIT_S)
             if not begun():
-                raise SystemExit(f"newcomer: `make quickstart` ended early; the terminal shows\n{first.shows()}")
+                raise SystemExit(
+                    f"newcomer: `make quickstart` ended early; the terminal shows\n{first.shows()}"
+                )
             second.type(". .venv/bin/activate")
             second.type(f"rro watch {RUN}")
             second.wait("live view", lambda: "candidates" in second.shows(), STEP_LIMIT_S)
