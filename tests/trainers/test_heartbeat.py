@@ -55,7 +55,7 @@ def test_it_beats_by_itself_until_it_is_over() -> None:
 def test_a_beat_is_heard_and_passed_to_nobody(
     tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("trainers.process.command", lambda _: [sys.executable, "-c", CHILD])
+    monkeypatch.setattr("trainers.process.command", lambda *_: [sys.executable, "-c", CHILD])
     data = write_rows(tmp_path / "sft.jsonl", sft_rows(2))
     said: list[Event] = []
     with pytest.raises(TrainingError, match="that was all"):

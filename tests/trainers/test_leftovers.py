@@ -33,7 +33,7 @@ def keep_state(out: Path) -> Path:
 def test_hidden_folders_are_removed_once_the_log_is_held(
     settings: SFTSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("trainers.process.command", lambda _: [sys.executable, "-c", ""])
+    monkeypatch.setattr("trainers.process.command", lambda *_: [sys.executable, "-c", ""])
     left, others = tmp_path / ".o[u]t.partial-dead", tmp_path / ".out.partial-else"
     for folder in (left / "checkpoint", others):
         folder.mkdir(parents=True)
