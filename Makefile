@@ -20,12 +20,13 @@ REAL := tests/integration tests/trainers tests/iterate tests/export
 # The environments are independent of each other: two at a time.
 MAKEFLAGS += --jobs=2
 
-.PHONY: help setup browser quickstart test test-rest test-real chaos chaos-runs chaos-cluster check docs package clean
+.PHONY: help setup browser quickstart test test-rest test-real chaos chaos-cluster check docs package clean
 
 help:
 	@echo "make quickstart   run RRO end to end on this machine: real server, real databases, real training"
 	@echo "make test         lint, types, every test, coverage"
 	@echo "make chaos        kill runs at every instant and compare what is left (20 minutes)"
+	@echo "make chaos-cluster   the same on a Ray cluster of this machine, with its servers"
 	@echo "make setup        the virtual environments alone"
 	@echo "make check        lint and types alone"
 	@echo "make docs         the documentation as a site, in site/; links that lead nowhere fail"
@@ -152,13 +153,11 @@ package: $(PACKAGE_VENV)/.ready
 	$(PACKAGE_VENV)/bin/hadolint Containerfile
 	$(PACKAGE_VENV)/bin/python tests/packaging/wheel.py dist/*.whl $(PYTHONS)
 
-# Two at a time here as well: a single machine's runs, and a cluster's with its servers.
-chaos: chaos-runs chaos-cluster
-
-chaos-runs: $(VENV)/.ready
+chaos: $(VENV)/.ready
 	$(VENV)/bin/python -m tests.chaos
 	RRO_CHAOS=full $(VENV)/bin/pytest -q -s tests/chaos tests/methods/test_race.py tests/iterate/test_kills.py
 
+# Apart from the other, which has 20 minutes for itself.
 chaos-cluster: setup $(S3)/.ready
 	RRO_CHAOS=full $(VENV)/bin/pytest -q -s tests/cluster tests/servers/test_cluster_ray.py tests/integration/test_cluster.py
 

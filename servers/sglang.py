@@ -8,7 +8,6 @@ No server outlives this process, however it ends: see `_supervisor.py`.
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import os
 import shutil
@@ -18,12 +17,11 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 import httpx2
 
 from rro_sdk.errors import ConfigError, ServerError, ServerStartError
+from servers.lifetime import Lifetime
 from servers.ports import Reservation, reserve, url_of
 from servers.process import SupervisedProcess
 from servers.settings import ServerSettings, find_python
@@ -57,7 +55,7 @@ class RunningServer:
     ready_s: float
 
 
-class SGLangServers:
+class SGLangServers(Lifetime):
     """Several servers alike, started and stopped together.
 
     Use it as an async context manager, or call `start` and `stop` from code without a loop. Not for
@@ -139,24 +137,6 @@ class SGLangServers:
                 raise ServerError(
                     f"server {member.url} ended ({_how(code)}); {member.log_end()}", url=member.url
                 )
-
-    async def __aenter__(self) -> Self:
-        starting = asyncio.ensure_future(asyncio.to_thread(self.start))
-        try:
-            await asyncio.shield(starting)
-        except asyncio.CancelledError:
-            self.cancel()
-            # A thread cannot be cancelled; this one ends by itself, having stopped what it started.
-            await asyncio.wait([starting])
-            if not starting.cancelled() and starting.exception() is None:
-                await asyncio.to_thread(self.stop)
-            raise
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await asyncio.shield(asyncio.to_thread(self.stop))
 
     def _wait_until_ready(self) -> None:
         deadline = time.monotonic() + self.settings.startup_timeout_s

@@ -12,11 +12,10 @@ import socket
 import subprocess
 import threading
 from collections.abc import Mapping, Sequence
-from importlib import metadata
 from pathlib import Path
-from platform import python_version
 from typing import Any, NamedTuple
 
+from rro_sdk._installed import installed
 from rro_sdk.errors import RROError
 from trainers.launching import command_on_node
 from trainers.nodes import Nodes, processes_on_each
@@ -72,7 +71,7 @@ class Held:
         with socket.socket() as free:
             free.bind(("", 0))
             port = free.getsockname()[1]
-        return Looked(node, port, sees, _versions())
+        return Looked(node, port, sees, installed(PACKAGES))
 
     def start(
         self, settings: TrainSettings, nodes: Nodes, rank: int, first: tuple[str, int], files: Sequence[str]
@@ -132,13 +131,3 @@ class Held:
         for line in stream:
             self._said.put(line)
         self._said.put(None)
-
-
-def _versions() -> dict[str, str]:
-    found = {"python": python_version()}
-    for name in PACKAGES:
-        try:
-            found[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            found[name] = "none"
-    return found

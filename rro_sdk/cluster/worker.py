@@ -9,19 +9,18 @@ from __future__ import annotations
 import asyncio
 import gc
 import os
-import platform
 import shutil
 import tempfile
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field, replace
-from importlib import metadata
 from pathlib import Path
 from typing import Any, ParamSpec, Self, TypeVar
 
 import msgspec
 
 from rro_sdk._concurrency import to_the_end
+from rro_sdk._installed import installed
 from rro_sdk.cluster.blocks import Block, Done
 from rro_sdk.cluster.shard import ShardRun, close_shard, open_shard, run_of
 from rro_sdk.cluster.shared import SharedFolder
@@ -333,13 +332,7 @@ async def _in_thread(call: Callable[P, T], *arguments: P.args, **named: P.kwargs
 
 def versions() -> dict[str, str]:
     """Of Python and of the packages that must agree."""
-    found = {"python": platform.python_version()}
-    for name in PACKAGES:
-        try:
-            found[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            found[name] = "none"
-    return found
+    return installed(PACKAGES)
 
 
 def refuse_differences(driver: dict[str, str], hellos: Sequence[Hello]) -> None:

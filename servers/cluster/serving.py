@@ -11,20 +11,18 @@ its lives; `RayServers` looks at all of them once a second, in a thread of its o
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 from rro_sdk.errors import ConfigError, ServerError, ServerStartError
 from servers.cluster.delivery import stage_checkpoint
 from servers.cluster.layout import Layout, Node, is_loopback, refuse_shortage
 from servers.cluster.member import Lost, Member, nodes_up
 from servers.cluster.succession import STALE_S, Weights, is_behind, served_now
+from servers.lifetime import Lifetime
 from servers.settings import ServerSettings
 from servers.sglang import RunningServer
 
@@ -43,7 +41,7 @@ STOP_MARGIN_S = 20.0
 """What ending a server may take beyond its grace: that of its supervisor, and a look that is under way."""
 
 
-class RayServers:
+class RayServers(Lifetime):
     """Servers alike on a cluster that this process has joined. Not for concurrent use, but for `cancel`.
 
     A server that ends, by itself or with its node, is made anew with the weights that the others serve then:
@@ -150,24 +148,7 @@ class RayServers:
         if self._broken is not None:
             raise self._broken
         if self._watching is not None and not self._watching.is_alive():
-            raise ServerError("the servers are no longer watched; start them anew")
-
-    async def __aenter__(self) -> Self:
-        starting = asyncio.ensure_future(asyncio.to_thread(self.start))
-        try:
-            await asyncio.shield(starting)
-        except asyncio.CancelledError:
-            self.cancel()
-            await asyncio.wait([starting])  # a thread cannot be cancelled; this one ends by itself
-            if not starting.cancelled() and starting.exception() is None:
-                await asyncio.to_thread(self.stop)
-            raise
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await asyncio.shield(asyncio.to_thread(self.stop))
+            raise ServerError("the servers are no longer watched; start the    m anew")
 
     def _start(self, nodes: Sequence[Node]) -> None:
         self._weights = Weights(str(self.settings.model), self.settings.weight_version)

@@ -1,6 +1,6 @@
 """A real Ray cluster of this machine: two nodes, of which a sampler and a node are killed.
 
-RRO_CHAOS=full (`make chaos`) kills fifty times, drivers too.
+RRO_CHAOS=full (`make chaos-cluster`) kills fifty times, drivers too.
 """
 
 from __future__ import annotations

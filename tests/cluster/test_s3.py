@@ -1,4 +1,4 @@
-"""A shared folder on S3, by s3fs against a moto server on loopback: `make chaos`, which installs both.
+"""A shared folder on S3, by s3fs against a moto server on loopback: `make chaos-cluster` installs both.
 
 What does not need S3 is in test_shared.py, with fsspec's own storage of objects.
 """
@@ -18,7 +18,7 @@ S3 = REPOSITORY / ".venv-s3"
 LIMIT_S = 300.0
 
 
-@pytest.mark.skipif(not (S3 / ".ready").is_file(), reason="needs .venv-s3; make chaos makes it")
+@pytest.mark.skipif(not (S3 / ".ready").is_file(), reason="needs .venv-s3; make chaos-cluster makes it")
 async def test_a_run_whose_samplers_die_is_the_same_on_s3_and_waits_for_it(tmp_path: Path) -> None:
     child = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "tests.cluster.s3_child", str(tmp_path)),

@@ -29,7 +29,7 @@ from tests.servers.processes import exists, until
 pytestmark = [
     pytest.mark.integration,
     pytest.mark.skipif(find_spec("ray") is None, reason="needs the [ray] extra"),
-    pytest.mark.skipif(os.environ.get("RRO_CHAOS") != "full", reason="RRO_CHAOS=full (make chaos) runs it"),
+    pytest.mark.skipif(os.environ.get("RRO_CHAOS") != "full", reason="make chaos-cluster runs it"),
 ]
 
 START_S = 900.0

@@ -1,7 +1,7 @@
 """Servers on a real Ray cluster of this machine: refused, placed, asked, reloaded, killed, made anew, gone.
 
 The servers are fake ones behind everything that starts SGLang; the GPUs are a number that Ray is told.
-RRO_CHAOS=full (`make chaos`): a node is lost too, a start fails, and a server spans two nodes.
+RRO_CHAOS=full (`make chaos-cluster`): a node is lost too, a start fails, and a server spans two nodes.
 """
 
 from __future__ import annotations
