@@ -33,7 +33,7 @@ async def main(folder: Path, server: ThreadedMotoServer) -> None:
     writing = asyncio.create_task(asyncio.to_thread(world.shared.put, "later", b"1"))
     done, _ = await asyncio.wait([writing], timeout=2.0)
     assert not done, "it did not wait"
-    again = ThreadedMotoServer("127.0.0.1", port)
+    again = ThreadedMotoServer("127.0.0.1", port, verbose=False)
     again.start()
     await asyncio.wait_for(writing, 60)
     assert world.shared.get("later") == b"1"
@@ -42,7 +42,7 @@ async def main(folder: Path, server: ThreadedMotoServer) -> None:
 
 
 if __name__ == "__main__":
-    server = ThreadedMotoServer("127.0.0.1", 0)
+    server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
     server.start()
     host, port = server.get_host_and_port()
     os.environ.update(
