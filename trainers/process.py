@@ -42,6 +42,8 @@ stages without steps say that they go on (`trainers.heartbeat`)."""
 
 _POLL_S = 0.2
 _GRACE_S = 10.0
+_LEAVES_S = 300.0
+"""A trainer that has said all takes seconds to leave, on a machine that swaps or is crowded a minute."""
 _STATUS_FOR_BAD_INPUT = 2
 
 
@@ -189,7 +191,7 @@ def _run(
                     result = event.result
                 if not isinstance(event, Alive):
                     on_event(event)
-            status = child.wait(timeout=_GRACE_S)
+            status = child.wait(timeout=_LEAVES_S)
         except subprocess.TimeoutExpired as expired:
             raise TrainingError(f"the trainer closed its output and did not end: see {log}") from expired
         finally:

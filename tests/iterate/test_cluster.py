@@ -113,7 +113,6 @@ async def one_iteration(
 
 
 @needs_ray
-@slow
 async def test_sampled_on_ray_an_iteration_is_the_one_of_this_process(tmp_path: Path) -> None:
     """Batch after batch too: `min_pairs` is never reached, so that every task is explored."""
     tree(tmp_path)
