@@ -13,6 +13,7 @@ from contextlib import ExitStack, contextmanager
 from typing import Any
 
 PATIENCE = {
+    "RAY_worker_niceness": "0",  # its own 15 would starve samplers beside whatever else runs here
     "RAY_AUTH_MODE": "disabled",
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_DASHBOARD_STARTUP_TIMEOUT_S": "300",

@@ -165,6 +165,7 @@ class PolicyServers:
         Raises:
             ReloadError: one serves something else than the policy.
         """
+        pids = self._pids()
         found = await self._ask(self._urls())
         for url, (_, version) in found.items():
             if version != policy.version:
@@ -173,11 +174,7 @@ class PolicyServers:
                     f" {policy.version}; leave its weights to the loop, and run it again",
                     url=url,
                 )
-        pids: Sequence[int | None] = self._started.pids if self._started is not None else [None] * len(found)
-        return tuple(
-            ServerSeen(url, version, pid)
-            for (url, (_, version)), pid in zip(found.items(), pids, strict=True)
-        )
+        return tuple(ServerSeen(url, version, pids.get(url)) for url, (_, version) in found.items())
 
     async def release(self) -> None:
         """Free the device for a trainer, where servers and trainer share one."""
@@ -199,6 +196,12 @@ class PolicyServers:
 
     def _urls(self) -> tuple[str, ...]:
         return normalise_all(self._started.urls if self._started is not None else self._table.urls)
+
+    def _pids(self) -> dict[str, int]:
+        """By address, of servers that were started here; one that is being made anew may be missing."""
+        if self._started is None:
+            return {}
+        return dict(zip(normalise_all(self._started.urls), self._started.pids, strict=False))
 
     async def _start(self, policy: Policy) -> None:
         sha256 = (await asyncio.to_thread(describe, policy.checkpoint)).sha256
