@@ -61,7 +61,10 @@ MOST_STARTS = 3
 """A sampler that dies so often before it does anything would do so again."""
 
 NO_SAMPLER_S = 600.0
-"""How long a run goes on without any sampler, while nodes come back."""
+"""How long a run waits for its samplers when it begins, and goes on without any while nodes come back."""
+
+AGAIN_S = 5.0
+"""Before a sampler is made anew on a node that did not see the shared folder: it may be mounted soon."""
 
 STOP_S = 60.0
 """How long samplers have to stop; those that do not are killed, which costs nothing but what is in flight."""
@@ -103,6 +106,7 @@ class Driver:
         self._depth = [1] * crew.size
         self._changed = asyncio.Event()
         self._recorded: list[dict[str, int]] = [{} for _ in range(crew.size)]
+        self._token = ""
         self._why = ""
 
     @staticmethod
@@ -134,7 +138,8 @@ class Driver:
             DataError: tasks that are not those of the run, or an id given twice.
             RROError: what ended the run; what was recorded is kept.
         """
-        header = await self._muster(token)
+        self._token = token
+        header = await self._muster()
         journal = await asyncio.to_thread(self._open, header)
         try:
             merger = Merger(self._dir)
@@ -150,62 +155,85 @@ class Driver:
         if self.totals.tasks and not self.totals.finished:
             raise ServerError(f"every task was set aside, the last one for: {self._why}")
 
-    async def _muster(self, token: str) -> RunHeader:
+    async def _muster(self) -> RunHeader:
         """Wait for every sampler, and see that all can do the same work."""
-        hellos = await asyncio.gather(*map(self._first_hello, range(self._crew.size)))
-        self._refuse(hellos, token)
+        try:
+            async with asyncio.timeout(NO_SAMPLER_S):
+                hellos = await asyncio.gather(*map(self._first_hello, range(self._crew.size)))
+        except TimeoutError:
+            absent = sum(not each.is_set() for each in self._ready)
+            raise ConfigError(
+                f"{absent} of {self._crew.size} samplers did not come up within {NO_SAMPLER_S:g} s: others"
+                " hold the cluster's CPUs, or nodes hang; ask for fewer samplers, or free some"
+            ) from None
+        self._refuse(hellos)
         return hellos[0].header
 
     async def _first_hello(self, member: int) -> Hello:
+        why = ""
         for _ in range(MOST_STARTS):
             try:
-                return await self._hello(member)
-            except SamplerLost:
+                hello = await self._crew.hello(member)
+            except SamplerLost as lost:
+                why = str(lost) or why
                 await self._crew.replace(member)
+            else:
+                self._ready[member].set()
+                return hello
         raise ConfigError(
-            f"a sampler died {MOST_STARTS} times while it started; see the cluster's logs for why"
+            f"a sampler died {MOST_STARTS} times while it started{f' ({why})' if why else ''};"
+            " see the cluster's logs"
         )
-
-    async def _hello(self, member: int) -> Hello:
-        hello = await self._crew.hello(member)
-        self._ready[member].set()
-        return hello
 
     async def _renew(self, member: int) -> None:
         """Make a sampler anew and wait for it, as long as it takes while there are others."""
         self.totals.lost += 1
         await self._crew.replace(member)
         until = time.monotonic() + NO_SAMPLER_S
+        why = ""
         while not self._ready[member].is_set():
             try:
                 async with asyncio.timeout(NO_SAMPLER_S):
-                    await self._hello(member)
-            except SamplerLost:
+                    hello = await self._crew.hello(member)
+            except SamplerLost as lost:
+                why = str(lost) or why
                 await asyncio.sleep(LOOK_S)
                 await self._crew.replace(member)
             except TimeoutError:
                 pass  # its node has not come back
+            else:
+                if hello.token == self._token:
+                    self._refuse([hello])
+                    self._ready[member].set()
+                    return
+                why = self._blind(hello)
+                await asyncio.sleep(AGAIN_S)
+                await self._crew.replace(member)
             if any(each.is_set() for each in self._ready):
                 until = time.monotonic() + NO_SAMPLER_S
             elif time.monotonic() > until:
                 raise ConfigError(
-                    f"no sampler came up within {NO_SAMPLER_S:g} s; see what became of the cluster"
+                    f"no sampler came up within {NO_SAMPLER_S:g} s{f' ({why})' if why else ''};"
+                    " see what became of the cluster"
                 )
 
-    def _refuse(self, hellos: list[Hello], token: str) -> None:
+    def _refuse(self, hellos: list[Hello]) -> None:
         refuse_differences(versions(), hellos)
         for hello in hellos:
-            if hello.token != token:
-                raise ConfigError(
-                    f"node {hello.node} does not see the shared folder {self._shared.url}:"
-                    " mount it at the same path on every node"
-                )
+            if hello.token != self._token:
+                raise ConfigError(self._blind(hello))
             for name in ("data", "model", "environment"):
                 one, other = getattr(hellos[0].header, name), getattr(hello.header, name)
                 if (found := difference(one, other, name)) is not None:
                     raise ConfigError(
                         f"nodes {hellos[0].node} and {hello.node} differ: {found}; give all of them the same"
                     )
+
+    def _blind(self, hello: Hello) -> str:
+        return (
+            f"node {hello.node} does not see the shared folder {self._shared.url}, or may not write there"
+            f"{f' ({hello.trouble})' if hello.trouble else ''}: mount it at the same path on every node"
+        )
 
     def _open(self, header: RunHeader) -> Journal:
         """The run's own journal, begun or gone on with, and its account on shared storage."""
@@ -269,27 +297,34 @@ class Driver:
     async def _keep_busy(
         self, member: int, blocks: _Source, given: Assignments, done: asyncio.Queue[Done | None]
     ) -> None:
-        """As many blocks at once on one sampler as it can use, until there are no more."""
-        running: set[asyncio.Task[None]] = set()
+        """As many blocks at once on one sampler as it can use, until all blocks came to their end."""
+        running: dict[asyncio.Task[None], asyncio.Task[Done | None]] = {}
         async with asyncio.TaskGroup() as group:
-            while True:
-                await self._ready[member].wait()
-                changed, full = self._changed, len(running) >= self._depth[member]
-                block = None if full else await self._next(member, not running, blocks, given, done)
+            while not blocks.ended or given.open:
+                changed, block = self._changed, None
+                if self._ready[member].is_set() and len(running) < self._depth[member]:
+                    block = await self._next(member, not running, blocks, given, done)
                 if block is not None:
-                    job = group.create_task(self._one(member, block, given, done))
-                    running.add(job)
-                    job.add_done_callback(running.discard)
-                elif blocks.ended and not given.open:
-                    return
+                    call = asyncio.ensure_future(self._crew.run(member, block))
+                    job = group.create_task(self._one(member, block, call, given, done))
+                    running[job] = call
+                    job.add_done_callback(running.pop)
                 else:
                     await event_within(changed, LOOK_S)
+            # What still runs was taken over by others; a sampler that hangs would never say so.
+            for call in running.values():
+                call.cancel()
 
     async def _one(
-        self, member: int, block: Block, given: Assignments, done: asyncio.Queue[Done | None]
+        self,
+        member: int,
+        block: Block,
+        call: asyncio.Task[Done | None],
+        given: Assignments,
+        done: asyncio.Queue[Done | None],
     ) -> None:
         try:
-            ended = await self._crew.run(member, block)
+            ended = await call
         except SamplerLost:
             self._lose(member, block, given)
             return
@@ -428,6 +463,8 @@ class Driver:
         """Stop every sampler; what does not stop in time is killed when its crew closes."""
 
         async def stop(member: int) -> None:
+            if not self._ready[member].is_set():
+                return  # it is gone, or has no place yet, and would not answer
             try:
                 async with asyncio.timeout(STOP_S):
                     await self._crew.stop(member)

@@ -87,8 +87,15 @@ class SharedFolder:
         try:
             self._backend.put(name, b"1")
         except troubles() as error:
-            return getattr(error, "strerror", None) or type(error).__name__
+            return _reason(error)
         return None
+
+    def read_now(self, name: str) -> tuple[bytes | None, str]:
+        """A file's content, without waiting for storage; and why it cannot be read, "" where it can."""
+        try:
+            return self._backend.get(name), ""
+        except troubles() as error:
+            return None, _reason(error)
 
     def put(self, name: str, data: bytes) -> None:
         """Write a file: durable, and whole or not there."""
@@ -137,7 +144,7 @@ class SharedFolder:
             try:
                 return call()
             except troubles() as error:
-                why = getattr(error, "strerror", None) or type(error).__name__
+                why = _reason(error)
             if self._given_up.wait(pause) or time.monotonic() > until:
                 raise JournalError(
                     f"the shared folder {self.url} does not work ({why}); mend it and resume the run"
@@ -331,6 +338,11 @@ def troubles() -> tuple[type[Exception], ...]:
         if module in sys.modules:
             found.append(getattr(sys.modules[module], name))
     return tuple(found)
+
+
+def _reason(error: Exception) -> str:
+    """In few words: what storage says itself may hold keys."""
+    return getattr(error, "strerror", None) or type(error).__name__
 
 
 def sha256(path: Path) -> str:

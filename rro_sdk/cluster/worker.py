@@ -81,12 +81,14 @@ class Hello(msgspec.Struct, frozen=True):
         token: what it reads in the shared folder under the driver's name; None where it sees nothing, or
             may not write.
         header: what it would write of the run.
+        trouble: why it sees nothing or may not write, where storage says so.
     """
 
     node: str
     versions: dict[str, str]
     token: str | None
     header: RunHeader
+    trouble: str = ""
 
 
 class Progress(msgspec.Struct, frozen=True):
@@ -189,7 +191,7 @@ class Worker:
 
     async def _get_ready(self) -> Hello:
         gc.set_threshold(NEW_OBJECTS, *gc.get_threshold()[1:])
-        token = await asyncio.to_thread(self._see_shared)
+        token, trouble = await asyncio.to_thread(self._see_shared)
         self._scratch = tempfile.mkdtemp(prefix="rro-shards-", dir=self._scratch)
         self._stack.callback(shutil.rmtree, self._scratch, ignore_errors=True)
         work = self._work
@@ -204,15 +206,17 @@ class Worker:
             assert work.make_policy is not None
             self._policy = work.make_policy()
         self._header = Describer(self._env, policy=self._policy, **self._settings()).describe(infos)
-        return Hello(self._node, versions(), None if token is None else token.decode(), self._header)
+        return Hello(self._node, versions(), token, self._header, trouble)
 
-    def _see_shared(self) -> bytes | None:
-        """The driver's token, where this node sees it and can write beside it."""
-        token = self._shared.get(self._driver)
-        if token is None or self._shared.try_out(f"nodes/{self._node}") is not None:
-            return None
+    def _see_shared(self) -> tuple[str | None, str]:
+        """The driver's token, where this node sees it and can write beside it; else why not, if that is known."""
+        token, trouble = self._shared.read_now(self._driver)
+        if token is not None and not trouble:
+            trouble = self._shared.try_out(f"nodes/{self._node}") or ""
+        if token is None or trouble:
+            return None, trouble
         self._shared.anchor(self._driver)
-        return token
+        return token.decode(), ""
 
     async def run(self, block: Block) -> Done | None:
         """Sample a block to its end.
