@@ -62,6 +62,7 @@ def command() -> None:
 @click.option("--share-device", is_flag=True, help="Stop the server while a trainer runs.")
 @click.option("--server-arg", multiple=True, metavar="ARG", help="Further flag of started servers.")
 @click.option("--max-running-requests", type=int, help="That a started server decodes at once.")
+@click.option("--max-total-tokens", type=int, help="KV cache of a started server.")
 @click.option("--api-key", envvar="RRO_API_KEY", help="Bearer token; better as RRO_API_KEY.")
 @click.option("--admin-api-key", envvar="RRO_ADMIN_API_KEY", help="For reloads; better as RRO_ADMIN_API_KEY.")
 @click.option("--max-length", type=int, default=2048, show_default=True, help="Tokens of a row to train on.")

@@ -163,6 +163,7 @@ class _Seed:
             share_device=given.share_device,
             extra_args=given.server_args,
             max_running_requests=given.max_running_requests,
+            max_total_tokens=given.max_total_tokens,
             concurrency=given.concurrency,
         )
         async with PolicyServers(table, self.work.keys, self.folder / "logs") as servers:

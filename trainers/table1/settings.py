@@ -57,6 +57,7 @@ class Table1Settings:
         share_device: stop the started server while a trainer runs, where both need one device.
         server_args: further flags of started servers.
         max_running_requests: that a started server decodes at once.
+        max_total_tokens: KV cache of a started server; worlds of long pages want more than its default.
         concurrency: requests in flight per server; by default its own queue decides.
     """
 
@@ -87,6 +88,7 @@ class Table1Settings:
     share_device: bool = False
     server_args: tuple[str, ...] = ()
     max_running_requests: int | None = None
+    max_total_tokens: int | None = None
     concurrency: int | None = None
 
     def __post_init__(self) -> None:
@@ -154,7 +156,14 @@ class Table1Settings:
     def plain(self) -> dict[str, Any]:
         """The settings as data, without what does not touch the result."""
         free = {"out", "tasks", "seeds", "servers", "parallel"}
-        free |= {"device", "share_device", "server_args", "max_running_requests", "concurrency"}
+        free |= {
+            "device",
+            "share_device",
+            "server_args",
+            "max_running_requests",
+            "max_total_tokens",
+            "concurrency",
+        }
         return {name: value for name, value in asdict(self).items() if name not in free}
 
 
