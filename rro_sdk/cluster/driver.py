@@ -35,7 +35,7 @@ from rro_sdk.cluster.crew import Crew, SamplerLost, Totals
 from rro_sdk.cluster.merge import AT_ONCE, PAGE_SIZE, Merger
 from rro_sdk.cluster.shard import fetch
 from rro_sdk.cluster.shared import SharedFolder
-from rro_sdk.cluster.worker import Hello, refuse_differences, versions
+from rro_sdk.cluster.worker import Hello
 from rro_sdk.errors import ConfigError, DataError, JournalError, RROError, ServerError
 from rro_sdk.fingerprint import difference
 from rro_sdk.journal import Journal, RunHeader
@@ -218,7 +218,6 @@ class Driver:
                 )
 
     def _refuse(self, hellos: list[Hello]) -> None:
-        refuse_differences(versions(), hellos)
         for hello in hellos:
             if hello.token != self._token:
                 raise ConfigError(self._blind(hello))

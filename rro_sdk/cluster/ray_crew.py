@@ -5,6 +5,7 @@ Needs the extra `ray`; importing this module does not load it.
 
 from __future__ import annotations
 
+import re
 from contextlib import ExitStack
 from types import TracebackType
 from typing import Any, Self
@@ -14,8 +15,11 @@ from rro_sdk.cluster.crew import SamplerLost
 from rro_sdk.cluster.driver import Driver
 from rro_sdk.cluster.joining import joined
 from rro_sdk.cluster.shared import SharedFolder
-from rro_sdk.cluster.worker import Hello, Progress, Work, Worker
+from rro_sdk.cluster.worker import Hello, Progress, Work, Worker, refuse_difference, versions
 from rro_sdk.errors import ConfigError, RROError
+
+_ADDRESS = re.compile(r"\bip[=:] ?([0-9a-fA-F.:]+)")
+_WHY_CHARACTERS = 200
 
 
 class _Failed:
@@ -26,18 +30,48 @@ class _Failed:
 
 
 class _Actor:
-    """A `Worker` in a process of its own."""
+    """A `Worker` in a process of its own.
 
-    def __init__(self, work: Work, shared: SharedFolder, driver: str) -> None:
+    Args:
+        made: the other arguments of `Worker`, pickled: a node that has other versions than the driver could
+            fail to read them, and says which it has before it tries.
+        driver: the driver's versions.
+    """
+
+    def __init__(self, made: bytes, driver: dict[str, str]) -> None:
         import ray
 
-        self._worker = Worker(work, shared, driver, ray.util.get_node_ip_address())
+        self._made, self._driver = made, driver
+        self._node = ray.util.get_node_ip_address()
+        self._known: Worker | None = None
 
     async def hello(self) -> Hello | _Failed:
         try:
-            return await self._worker.hello()
+            refuse_difference(self._node, versions(), self._driver)
+            if self._known is None:
+                self._known = self._read()
+            return await self._known.hello()
         except RROError as error:
+            if self._node not in str(error):
+                error.args = (f"on node {self._node}: {error}",)
             return _Failed(error)
+
+    def _read(self) -> Worker:
+        import ray
+
+        try:
+            work, shared, driver = ray.cloudpickle.loads(self._made)
+        except (ImportError, AttributeError) as error:
+            raise ConfigError(
+                f"what is to be sampled cannot be loaded ({type(error).__name__}: {error});"
+                " install the same packages, and your own modules, on every node"
+            ) from error
+        return Worker(work, shared, driver, self._node)
+
+    @property
+    def _worker(self) -> Worker:
+        assert self._known is not None  # the driver says hello first
+        return self._known
 
     async def run(self, block: Block) -> Done | _Failed | None:
         try:
@@ -62,7 +96,7 @@ class RayCrew:
         work: what they sample.
         shared: the run's shared folder.
         size: how many; None takes one for each CPU of the cluster.
-        address: of the cluster (`host:port`, `auto` or `ray://...`); None starts one in this process.
+        address: of the cluster (`host:port` or `auto`); None starts one in this process.
         cpus: that each takes.
 
     Raises:
@@ -78,7 +112,7 @@ class RayCrew:
         address: str | None = None,
         cpus: float = 1.0,
     ) -> None:
-        self._work, self._shared, self._driver = work, shared, ""
+        self._work, self._shared, self._made = work, shared, b""
         self._address, self._cpus = address, cpus
         self._wanted = size
         self._actors: list[Any] = []
@@ -101,7 +135,9 @@ class RayCrew:
 
     def start(self, generation: int) -> None:
         """Make the samplers, for the driver of that generation."""
-        self._driver = Driver.name(generation)
+        import ray
+
+        self._made = ray.cloudpickle.dumps((self._work, self._shared, Driver.name(generation)))
         self._actors = [self._make() for _ in range(self.size)]
 
     async def __aexit__(
@@ -141,8 +177,10 @@ class RayCrew:
 
         try:
             found = await getattr(self._actors[member], method).remote(*arguments)
-        except (ray.exceptions.RayActorError, ray.exceptions.ObjectLostError) as error:
-            raise SamplerLost from error
+        except ray.exceptions.RayTaskError:
+            raise  # an error of what is sampled, and none of ours: as it is
+        except ray.exceptions.RayError as error:  # its process, its node or its memory
+            raise SamplerLost(_why(str(error))) from error
         if isinstance(found, _Failed):
             raise found.error
         return found
@@ -153,7 +191,7 @@ class RayCrew:
         actor = ray.remote(_Actor).options(
             num_cpus=self._cpus, max_restarts=0, max_concurrency=1000, scheduling_strategy="SPREAD"
         )
-        return actor.remote(self._work, self._shared, self._driver)
+        return actor.remote(self._made, versions())
 
     def _leave(self) -> None:
         import ray
@@ -162,3 +200,10 @@ class RayCrew:
             ray.kill(actor)
         self._actors = []
         self._stack.close()
+
+
+def _why(said: str) -> str:
+    """Where a sampler was and its last words, of what Ray says over many lines."""
+    node = _ADDRESS.search(said)
+    last = said.strip().rpartition("\n")[2].strip()[:_WHY_CHARACTERS]
+    return f"on node {node[1]}: {last}" if node else last

@@ -11,7 +11,7 @@ import gc
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -77,7 +77,6 @@ class Hello(msgspec.Struct, frozen=True):
 
     Attributes:
         node: its address, for people.
-        versions: of Python and `PACKAGES`.
         token: what it reads in the shared folder under the driver's name; None where it sees nothing, or
             may not write.
         header: what it would write of the run.
@@ -85,7 +84,6 @@ class Hello(msgspec.Struct, frozen=True):
     """
 
     node: str
-    versions: dict[str, str]
     token: str | None
     header: RunHeader
     trouble: str = ""
@@ -206,10 +204,10 @@ class Worker:
             assert work.make_policy is not None
             self._policy = work.make_policy()
         self._header = Describer(self._env, policy=self._policy, **self._settings()).describe(infos)
-        return Hello(self._node, versions(), token, self._header, trouble)
+        return Hello(self._node, token, self._header, trouble)
 
     def _see_shared(self) -> tuple[str | None, str]:
-        """The driver's token, where this node sees it and can write beside it; else why not, if that is known."""
+        """The driver's token, where this node sees it and may write beside it; else why not, if known."""
         token, trouble = self._shared.read_now(self._driver)
         if token is not None and not trouble:
             trouble = self._shared.try_out(f"nodes/{self._node}") or ""
@@ -339,19 +337,18 @@ def versions() -> dict[str, str]:
     return installed(PACKAGES)
 
 
-def refuse_differences(driver: dict[str, str], hellos: Sequence[Hello]) -> None:
-    """Raise where nodes differ in what decides the run.
+def refuse_difference(node: str, has: Mapping[str, str], driver: Mapping[str, str]) -> None:
+    """Raise where a node's versions are not the driver's.
 
     Raises:
         ConfigError: says which node, what it has and what the driver has.
     """
-    for hello in hellos:
-        for name, version in driver.items():
-            if hello.versions.get(name) != version:
-                raise ConfigError(
-                    f"node {hello.node} has {name} {hello.versions.get(name, 'none')}, the driver"
-                    f" {version}; install the same on every node"
-                )
+    for name, version in driver.items():
+        if has.get(name, "none") != version:
+            raise ConfigError(
+                f"node {node} has {name} {has.get(name, 'none')}, the driver {version};"
+                " install the same on every node"
+            )
 
 
 def _rss_mb() -> float:
@@ -362,4 +359,4 @@ def _rss_mb() -> float:
     return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
 
 
-__all__ = ["BlockSampler", "Hello", "Progress", "Work", "Worker", "refuse_differences", "versions"]
+__all__ = ["BlockSampler", "Hello", "Progress", "Work", "Worker", "refuse_difference", "versions"]

@@ -15,9 +15,9 @@ from rro_sdk.cluster.blocks import Block, Done, folder
 from rro_sdk.cluster.crew import SamplerLost, Totals
 from rro_sdk.cluster.driver import Driver
 from rro_sdk.cluster.shared import SharedFolder
-from rro_sdk.cluster.worker import Hello, Work, refuse_differences
+from rro_sdk.cluster.worker import Hello, Work
 from rro_sdk.errors import ConfigError, DataError, JournalError, ServerError, ServerUnreachable
-from rro_sdk.journal import Journal, RunHeader
+from rro_sdk.journal import Journal
 from rro_sdk.report.summary import RunSummary
 from rro_sdk.report.text import summary_of
 from rro_sdk.sampler import Sampler
@@ -251,14 +251,6 @@ class StillBorn(LocalCrew):
 async def test_samplers_that_die_when_they_start_end_the_run(world: World) -> None:
     with pytest.raises(ConfigError, match="a sampler died 3 times while it started"):
         await world.drive(StillBorn)
-
-
-def test_a_node_with_other_versions_is_named() -> None:
-    header = RunHeader("", 0, {}, "toy", {}, {}, {})
-    same, other = ({"python": "3.11.7", "msgspec": each} for each in ("0.22.0", "0.19.0"))
-    hellos = [Hello("a", same, "", header), Hello("b", other, "", header)]
-    with pytest.raises(ConfigError, match=r"node b has msgspec 0\.19\.0, the driver 0\.22\.0"):
-        refuse_differences(same, hellos)
 
 
 async def test_a_driver_that_was_taken_over_stops(world: World) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
-from typing import ClassVar
 
 import msgspec
 import pytest
@@ -91,10 +90,9 @@ async def test_a_sampler_that_never_answers_keeps_no_run_from_its_end(
 
 
 class Returning(LocalCrew):
-    """The second sampler is lost once; what takes its place is not what it was, for as long as `wrong`."""
+    """The second sampler is lost once; the one in its place sees no shared folder when it is first asked."""
 
-    wrong: ClassVar[dict[str, object]]
-    times = 1
+    _blind = 1
 
     async def run(self, member: int, block: Block) -> Done | None:
         if member == 1 and not self.lost:
@@ -103,18 +101,17 @@ class Returning(LocalCrew):
 
     async def hello(self, member: int) -> Hello:
         found = await super().hello(member)
-        if self.lost and member == 1 and self.times:
-            self.times -= 1
-            return msgspec.structs.replace(found, **self.wrong)
+        if self.lost and member == 1 and self._blind:
+            self._blind -= 1
+            return msgspec.structs.replace(found, token=None)
         return found
 
 
-class NotMounted(Returning):
-    wrong: ClassVar[dict[str, object]] = {"token": None}
-
-
-class OtherVersions(Returning):
-    wrong: ClassVar[dict[str, object]] = {"versions": {"python": "3.9.0"}}
+class OtherData(Returning):
+    async def hello(self, member: int) -> Hello:
+        if self.lost and member == 1:
+            raise ConfigError("on node node1: it has other data")
+        return await super().hello(member)
 
 
 async def test_a_node_that_comes_back_before_its_mounts_is_waited_for(
@@ -122,14 +119,14 @@ async def test_a_node_that_comes_back_before_its_mounts_is_waited_for(
 ) -> None:
     monkeypatch.setattr("rro_sdk.cluster.driver.AGAIN_S", 0.0)
     async with asyncio.timeout(LIMIT_S):
-        totals, crew = await world.drive(NotMounted)
+        totals, crew = await world.drive(Returning)
     assert (totals.lost, crew.lost) == (1, 1) and world.export == expected
 
 
-async def test_a_node_that_joins_with_other_versions_is_refused(world: World) -> None:
-    with pytest.raises(ConfigError, match=r"node node1 has python 3\.9\.0, the driver"):
+async def test_a_node_that_joins_and_cannot_do_the_work_is_named(world: World) -> None:
+    with pytest.raises(ConfigError, match="on node node1: it has other data"):
         async with asyncio.timeout(LIMIT_S):
-            await world.drive(OtherVersions)
+            await world.drive(OtherData)
 
 
 class Crowded(LocalCrew):

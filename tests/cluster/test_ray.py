@@ -7,12 +7,15 @@ from __future__ import annotations
 
 import asyncio
 import os
+import platform
+import socket
 from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 
 from rro_sdk.cluster import sample_on_ray
+from rro_sdk.cluster.joining import _why
 from rro_sdk.errors import ConfigError
 from tests.chaos.cluster import ClusterChaos
 from tests.cluster.crew import tasks, work
@@ -51,13 +54,35 @@ async def _refuses_what_cannot_be(nodes: Nodes, folder: Path) -> None:
     assert not (folder / "r").exists()
 
 
-async def test_a_cluster_that_does_not_answer_is_named(tmp_path: Path) -> None:
-    server = await asyncio.start_server(lambda reader, writer: writer.close(), "127.0.0.1", 0)
-    port = server.sockets[0].getsockname()[1]
-    server.close()
-    await server.wait_closed()
-    with pytest.raises(ConfigError, match=f"no Ray cluster answers at 127.0.0.1:{port}"):
-        await sample_on_ray(
-            work(), tasks(1), tmp_path / "r", shared=str(tmp_path / "s"), address=f"127.0.0.1:{port}"
-        )
-    assert not (tmp_path / "r").exists()
+async def test_what_is_no_cluster_is_named_at_once(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        answering = asyncio.to_thread(_answer_as_a_web_server, other)
+        refused = _refused(tmp_path, f"127.0.0.1:{port}", "something answers at .*, and it is no Ray cluster")
+        await asyncio.gather(answering, refused)
+    await _refused(tmp_path, f"127.0.0.1:{port}", f"no Ray cluster answers at 127.0.0.1:{port}")
+    await _refused(tmp_path, "ray://127.0.0.1:10001", "is for Ray's client")
+    assert list(tmp_path.iterdir()) == []
+
+
+def _answer_as_a_web_server(server: socket.socket) -> None:
+    server.settimeout(30)
+    connection, _ = server.accept()
+    with connection:
+        connection.recv(100)
+        connection.sendall(b"HTTP/1.1 505 HTTP Version Not Supported\r\n\r\n")
+
+
+async def _refused(folder: Path, address: str, said: str) -> None:
+    with pytest.raises(ConfigError, match=said):
+        await sample_on_ray(work(), tasks(1), folder / "r", shared=str(folder / "s"), address=address)
+
+
+def test_another_ray_or_python_than_the_clusters_is_named() -> None:
+    from ray._private.utils import check_version_info
+
+    with pytest.raises(RuntimeError) as raised:
+        check_version_info({"ray_version": "2.9.1", "python_version": "3.9.2"}, "10.0.0.7")
+    said = _why(str(raised.value))
+    assert said.startswith("it runs Ray 2.9.1 on Python 3.9.2, and this machine has Ray ")
+    assert platform.python_version() in said and "\n" not in said
