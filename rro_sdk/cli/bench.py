@@ -55,7 +55,11 @@ def command() -> None:
 @click.option("--dpo-steps", type=int, default=60, show_default=True, help="Of every method alike.")
 @click.option("--dpo", "dpo_option", multiple=True, metavar="KEY=VALUE", help="Other setting of every DPO.")
 @click.option(
-    "--servers", "-s", multiple=True, metavar="URL", help="By default one is started for each seed."
+    "--servers",
+    "-s",
+    multiple=True,
+    metavar="URL",
+    help="By default one is started for each seed. @FILE for those that it lists when this begins.",
 )
 @click.option("--parallel", type=int, default=1, show_default=True, help="Seeds at once, a server each.")
 @device_option
@@ -104,10 +108,13 @@ def table1(
 
     from rro_sdk.atomic import write_lines
     from rro_sdk.cli._options import key_values
+    from rro_sdk.inference.listed import resolved
     from trainers.iterate.serving import Keys
     from trainers.table1 import Experiment, Table1Settings, analyse
     from trainers.table1.show import as_plain, draw_figure, format_table
 
+    if settings["servers"]:
+        settings["servers"] = resolved(settings["servers"])
     given = Table1Settings(
         out=out,
         tasks=tasks,

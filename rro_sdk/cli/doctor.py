@@ -14,7 +14,9 @@ _COLOURS = {"ok": "green", "warn": "yellow", "fail": "red"}
 
 
 @click.command("doctor", short_help="check this machine and say what to do")
-@click.option("--servers", "-s", multiple=True, metavar="URL", help="Ask these, too. Repeat for more.")
+@click.option(
+    "--servers", "-s", multiple=True, metavar="URL", help="Ask these, too. Repeat for more; @FILE for a list."
+)
 @click.option("--api-key", envvar="RRO_API_KEY", help="Bearer token; better as RRO_API_KEY.")
 @click.option("--model", type=click.Path(path_type=Path), help="Look at this checkpoint folder, too.")
 @click.option(
@@ -36,9 +38,9 @@ def command(
     Exits with 1 where a line says fail.
     """
     from rro_sdk.cli._looking import at_data, at_machine, at_model, at_servers, at_settings, at_sglang
-    from rro_sdk.inference.address import normalise_all
+    from rro_sdk.inference.listed import resolved
 
-    urls = normalise_all(servers) if servers else ()
+    urls = resolved(servers) if servers else ()
     found = [*at_machine(), *at_settings(ctx.find_root()), at_data(), at_sglang(python)]
     if model is not None:
         found.append(at_model(model))

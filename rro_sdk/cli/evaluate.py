@@ -56,7 +56,7 @@ def command(
             Fleet(servers, settings) as fleet,
         ):
             await fleet.check()
-            at_once = (concurrency or AT_ONCE) * len(servers)
+            at_once = (concurrency or AT_ONCE) * len(fleet.urls)
             found = await evaluate(env, ReActPolicy(fleet, sampling), work, seed=seed, at_once=at_once)
             if as_json:
                 click.echo(msgspec.json.encode(found).decode())

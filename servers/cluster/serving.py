@@ -148,7 +148,7 @@ class RayServers(Lifetime):
         if self._broken is not None:
             raise self._broken
         if self._watching is not None and not self._watching.is_alive():
-            raise ServerError("the servers are no longer watched; start the    m anew")
+            raise ServerError("the servers are no longer watched; start them anew")
 
     def _start(self, nodes: Sequence[Node]) -> None:
         self._weights = Weights(str(self.settings.model), self.settings.weight_version)

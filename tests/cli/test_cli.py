@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from rro_sdk.errors import DataError
 from servers.fake import FakeServer, FakeSettings
 from tests.checkpoints import SHAPES, write_checkpoint
 from tests.cli.running import Done, rro
@@ -91,6 +92,23 @@ async def test_the_same_seed_gives_the_same_file(tmp_path: Path, tasks_file: Pat
             )  # fmt: skip
             assert done.returncode == 0, done.stderr
     assert (tmp_path / "a" / "pairs.jsonl").read_bytes() == (tmp_path / "b" / "pairs.jsonl").read_bytes()
+
+
+async def test_a_list_of_servers_is_asked_for_as_much_as_its_servers(
+    tmp_path: Path, tasks_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[int] = []
+
+    async def evaluate(*given: object, at_once: int, **settings: object) -> None:
+        asked.append(at_once)
+        raise DataError("enough")
+
+    monkeypatch.setattr("rro_sdk.evaluation.evaluate", evaluate)
+    async with FakeServer(FakeSettings(reply=answer)) as one, FakeServer(FakeSettings(reply=answer)) as two:
+        (tmp_path / "urls").write_text(f"{one.url}\n{two.url}\n")
+        servers = f"@{tmp_path / 'urls'}"
+        done = await rro_async("evaluate", "-s", servers, "--tasks", str(tasks_file), "--concurrency", "3")
+    assert done.returncode == 2 and asked == [2 * 3]
 
 
 def test_an_unreachable_server(tmp_path: Path, tasks_file: Path) -> None:

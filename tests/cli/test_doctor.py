@@ -109,6 +109,9 @@ async def test_servers_are_asked_for_a_token(tmp_path: Path) -> None:
         done = await doctor("--servers", good.url, "--api-key", "key-1")
         assert status_of(done, f"server {good.url}") == "ok", done.stdout
         assert "key-1" not in done.stdout
+        (tmp_path / "urls").write_text(f"{good.url}\n")
+        done = await doctor("--servers", f"@{tmp_path / 'urls'}", "--api-key", "key-1")
+        assert status_of(done, f"server {good.url}") == "ok", done.stdout
         done = await doctor("-s", good.url, "-s", without_template.url, "-s", nobody)
         assert done.returncode == 1
         assert json.loads(done.stdout)["ok"] is False
@@ -116,6 +119,8 @@ async def test_servers_are_asked_for_a_token(tmp_path: Path) -> None:
         assert status_of(done, f"server {without_template.url}") == "fail"
         assert status_of(done, f"server {nobody}") == "fail"
     assert rro("doctor", "-s", "h:1").returncode == 2
+    absent = rro("doctor", "-s", f"@{tmp_path / 'absent'}")
+    assert absent.returncode == 2 and "cannot read the list of servers" in absent.stderr
 
 
 def test_it_says_what_is_wrong_with_the_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

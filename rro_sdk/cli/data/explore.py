@@ -74,6 +74,7 @@ def command(
     from rro_sdk.cli._options import environment, tasks
     from rro_sdk.collector import fewer_collections
     from rro_sdk.inference.fleet import Fleet, FleetSettings
+    from rro_sdk.inference.listed import resolved
     from rro_sdk.policy import ReActPolicy, Sampling
     from rro_sdk.synthesis.explore import Collection, ExploreSettings, explore, hindsight_of
     from rro_sdk.synthesis.explore.partial import Partial
@@ -84,7 +85,7 @@ def command(
         n=n,
         walks=walks,
         seed=seed,
-        at_once=(concurrency or PER_SERVER) * len(servers),
+        at_once=(concurrency or PER_SERVER) * len(resolved(servers)),
         likeness=likeness,
         per_shape=per_shape,
         solvers=solvers,
