@@ -25,8 +25,8 @@ from rro_sdk.inference.weights import VERSION_DIGITS, ReloadSettings, reload_wei
 from servers.cluster import Layout, RayServers
 from servers.settings import ServerSettings
 from servers.sglang import SGLangServers
-from trainers.iterate.config import ServersTable
 from trainers.iterate.folder import ServerSeen
+from trainers.iterate.tables import ServersTable
 
 
 @dataclass(frozen=True, slots=True)

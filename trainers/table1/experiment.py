@@ -35,8 +35,8 @@ from rro_sdk.report.summary import RunStats
 from rro_sdk.report.text import stats_of
 from rro_sdk.sampler import Sampler
 from rro_sdk.types import Task
-from trainers.iterate.config import ServersTable
 from trainers.iterate.serving import Keys, Policy, PolicyServers
+from trainers.iterate.tables import ServersTable
 from trainers.iterate.training import Train, train_once
 from trainers.process import train_dpo, train_sft
 from trainers.rows import file_sha256
