@@ -152,6 +152,8 @@ def train(
             shutil.rmtree(state_folder(out), ignore_errors=True)
         finally:
             shutil.rmtree(work, ignore_errors=True)
+            if alone:  # states begun and not whole are of use to nobody
+                forget_torn(settings)
     return result
 
 

@@ -2,26 +2,43 @@
 
 from __future__ import annotations
 
+import errno
 import math
 import shutil
+from collections.abc import Sequence
+from pathlib import Path
 
 from rro_sdk.checkpoint import Checkpoint
 from rro_sdk.errors import ConfigError
 from trainers.resuming import KEPT
 from trainers.settings import TrainSettings
 
-__all__ = ["bytes_needed", "refuse_full_disk"]
+__all__ = [
+    "bytes_needed",
+    "found_full",
+    "no_room",
+    "refuse_full_disk",
+    "refuse_less_than",
+    "weights_bytes",
+]
 
 _BYTES = {"float32": 4, "bfloat16": 2}
 _STATE_BYTES = 4 * 3
 """A trained number in a state: its float32 weight and Adam's two moments."""
 _BESIDE = 64 << 20
 """Tokenizer, scores of the reference, log and metrics, generously."""
+_FULL = 1 << 20
+"""With less than this free nothing can be written that is worth writing."""
+
+
+def weights_bytes(settings: TrainSettings, model: Checkpoint) -> int:
+    """Bytes of the saved weights."""
+    return model.parameters * _BYTES[settings.save_dtype]
 
 
 def bytes_needed(settings: TrainSettings, model: Checkpoint) -> int:
     """Bytes that the checkpoint, its states and what lies beside them take, at most about."""
-    needed = model.parameters * _BYTES[settings.save_dtype] + _BESIDE
+    needed = weights_bytes(settings, model) + _BESIDE
     if settings.save_every is not None:
         trained = _adapter(settings.lora_rank, model) if settings.lora else model.parameters
         needed += (KEPT + 1) * trained * _STATE_BYTES  # one is written before the oldest goes
@@ -34,15 +51,60 @@ def refuse_full_disk(settings: TrainSettings, model: Checkpoint) -> None:
     Raises:
         ConfigError: says how much is needed and how much is free.
     """
-    folder = settings.out.absolute().parent
+    refuse_less_than(
+        bytes_needed(settings, model),
+        settings.out.absolute().parent,
+        "the training",
+        "choose another --out, or take --save-dtype bfloat16 or a checkpoint without saved states",
+    )
+
+
+def refuse_less_than(needed: int, folder: Path, what: str, remedy: str) -> None:
+    """Raise if a folder, which need not exist yet, has less room than `what` needs.
+
+    Args:
+        needed: bytes.
+        folder: where they go.
+        what: begins the message's second half.
+        remedy: what to do beside making room.
+
+    Raises:
+        ConfigError: says how much is needed and how much is free.
+    """
     while not folder.exists():
         folder = folder.parent
-    needed, free = bytes_needed(settings, model), shutil.disk_usage(folder).free
+    free = shutil.disk_usage(folder).free
     if needed > free:
         raise ConfigError(
-            f"{folder} has {_size(free)} free and the training needs about {_size(needed)}: make room,"
-            " choose another --out, or take --save-dtype bfloat16 or a checkpoint without saved states"
+            f"{folder} has {_size(free)} free and {what} needs about {_size(needed)}: make room, {remedy}"
         )
+
+
+def found_full(error: BaseException, folders: Sequence[Path]) -> bool:
+    """Whether a failure to write came of a full disk.
+
+    Not every library raises OSError then: safetensors has a class of its own that quotes the system, and
+    torch says nothing of it, so whether there is room now is asked too.
+
+    Args:
+        error: what was raised.
+        folders: that were written into, and exist.
+    """
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, OSError) and cause.errno in (errno.ENOSPC, errno.EDQUOT):
+            return True
+        if f"(os error {errno.ENOSPC})" in str(cause):
+            return True
+        cause = cause.__cause__ or cause.__context__
+    return any(shutil.disk_usage(folder).free < _FULL for folder in folders)
+
+
+def no_room(folder: Path) -> str:
+    """What is said of a disk that was full before a checkpoint was whole."""
+    return (
+        f"the disk of {folder} was full before the checkpoint was whole: make room, or choose another --out"
+    )
 
 
 def _adapter(rank: int, model: Checkpoint) -> int:

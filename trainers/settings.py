@@ -17,7 +17,9 @@ Loss = Literal["sigmoid", "ipr"]
 SaveDtype = Literal["float32", "bfloat16"]
 
 IPR_SFT_WEIGHT = 1.0
-"""Weight of the SFT loss beside the DPO losses in IPR (arXiv 2406.11176), which adds them up."""
+"""Weight of the SFT loss beside the DPO losses in IPR (arXiv 2406.11176), which adds them up.
+
+There the SFT loss is a side's sum over tokens; here, as in TRL, the mean over a batch's tokens."""
 
 
 @dataclass(frozen=True, kw_only=True)

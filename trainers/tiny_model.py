@@ -25,7 +25,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO, Any
 
+from safetensors import SafetensorError
+
 from rro_sdk.errors import ConfigError, DataError, RROError, TrainingError
+from trainers.room import found_full, no_room, refuse_less_than
 from trainers.rows import file_sha256, read_rows
 from trainers.saving import MANIFEST, sync
 from trainers.tiny import Made, Progress, TinySettings, refuse_taken
@@ -41,6 +44,8 @@ NORM_LIMIT = 1.0
 REPORT_EVERY = 20
 
 _LOCK = "lock"
+_BESIDE = 4 << 20
+"""Bytes of the tokenizer and the rest, generously."""
 
 
 @dataclass(frozen=True)
@@ -92,6 +97,12 @@ def make(settings: TinySettings, on_progress: Callable[[Progress], None]) -> Mad
             "raise --max-length or leave the episode out"
         )
     shape = layout(settings.parameters, len(tokenizer))
+    refuse_less_than(
+        4 * shape.parameters(len(tokenizer)) + _BESIDE,
+        settings.out.absolute().parent,
+        "the model",
+        "choose another --out, or fewer --parameters",
+    )
     try:
         settings.out.parent.mkdir(parents=True, exist_ok=True)
         work, lock = _work_folder(settings.out)
@@ -273,11 +284,18 @@ def _say(line: dict[str, Any]) -> None:
 def main(argv: Sequence[str]) -> int:
     """Entry point of the child that `rro model make tiny` starts: `argv` is a JSON object of settings."""
     _end_with_parent()
+    given = json.loads(argv[0])
     try:
-        made = make(TinySettings(**json.loads(argv[0])), lambda progress: _say(asdict(progress)))
+        made = make(TinySettings(**given), lambda progress: _say(asdict(progress)))
     except RROError as error:
         _say({"error": str(error), "bad_input": error.exit_code == 2})
         return error.exit_code
+    except (OSError, RuntimeError, SafetensorError) as error:
+        folder = Path(given["out"]).absolute().parent
+        if not found_full(error, [folder]):
+            raise
+        _say({"error": no_room(folder), "bad_input": False})
+        return 1
     except KeyboardInterrupt:
         return 130
     _say({"made": asdict(made)})

@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import msgspec
+from safetensors import SafetensorError
 
 from rro_sdk.checkpoint import content_hash
 from rro_sdk.errors import ConfigError, RROError, TrainingError
@@ -45,6 +46,7 @@ from trainers.ordering import fix_order
 from trainers.origin import describe_origin, find_run, token_warnings
 from trainers.processes import count, is_sharded, place, place_on_machine
 from trainers.resuming import KEPT, begin_or_go_on, state_folder
+from trainers.room import found_full, no_room
 from trainers.rows import parse_rows, read_content
 from trainers.saving import save, sync, write_manifest, write_metrics
 from trainers.settings import TrainSettings
@@ -120,11 +122,14 @@ def main(argv: Sequence[str], kind: type[S], build: Callable[[Job], Plan]) -> in
         _log.error("%s", error)
         channel.send(Failed(type(error).__name__, str(error)))
         return error.exit_code
-    except (RuntimeError, ValueError, OSError, MemoryError) as error:
+    except (RuntimeError, ValueError, OSError, MemoryError, SafetensorError) as error:
         # What torch and TRL raise. The text can hold data, so it goes to the log and its type to the parent.
         _log.exception("the trainer failed")
-        what = _describe_failure(error)
-        channel.send(Failed(TrainingError.__name__, f"the trainer failed ({what}): see {log}"))
+        if found_full(error, [log.parent]):
+            says = no_room(log.parent)
+        else:
+            says = f"the trainer failed ({_describe_failure(error)}): see {log}"
+        channel.send(Failed(TrainingError.__name__, says))
         return 1
     channel.send(Done(result))
     return 0

@@ -114,6 +114,29 @@ async def test_a_loop_from_sft_to_the_last_evaluation(bench: Bench) -> None:
     assert "step 1/1 loss 0.5000" in bench.said
 
 
+@pytest.mark.parametrize(
+    ("changes", "needed"),
+    [
+        ({}, 3),
+        ({"keep": "best", "iterations": 9}, 3),
+        ({"keep": "best", "iterations": 9, "dpo": {"reference": "sft"}}, 4),
+        ({"iterations": 9, "stop": {"patience": 2}}, 2),
+    ],
+)
+async def test_checkpoints_that_do_not_fit_on_the_disk_are_noticed_before_anything_is_done(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, changes: dict[str, Any], needed: int
+) -> None:
+    usage = shutil.disk_usage(bench.folder)
+    room = (64 << 20) + needed * 4 * (8 * 4 + 4)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=room - 1))
+    with pytest.raises(ConfigError, match=f"the loop, of {needed} checkpoints at once, needs about"):
+        await bench.run(**changes)
+    assert not bench.out.exists()
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=room))
+    if not changes:
+        assert (await bench.run()).state == "all iterations done"
+
+
 async def test_every_pair_was_made_by_the_policy_before_it(bench: Bench) -> None:
     summary = await bench.run()
     for each in summary.iterations[1:]:

@@ -12,11 +12,23 @@ import pytest
 
 from rro_sdk.checkpoint import content_hash, describe
 from rro_sdk.errors import TrainingError
-from trainers import DPOSettings, Event, KTOSettings, RewardSettings, Step, TrainSettings, dpo, kto
+from trainers import (
+    DPOSettings,
+    Event,
+    KTOSettings,
+    RewardSettings,
+    SFTSettings,
+    Step,
+    TrainSettings,
+    dpo,
+    kto,
+    reward,
+    sft,
+)
 from trainers.loading import encode_rows, load_model, load_tokenizer, prepare
 from trainers.rows import read_rows
 from trainers.saving import MANIFEST, METRICS
-from trainers.worker import Job
+from trainers.worker import Job, common_arguments
 
 from .conftest import TrainHere, message, pair_rows, write_rows
 
@@ -141,6 +153,92 @@ def test_kto_scores_the_actions_of_a_trajectory_and_not_its_observations(tiny: P
     trainer.train()
     first = trainer.state.log_history[0]
     assert first["loss"] == pytest.approx(0.5, abs=5e-3), "1 - sigmoid(0) on both labels"
+
+
+@pytest.mark.parametrize("shared", [True, False], ids=["turns joined", "a row a turn"])
+def test_sft_is_cross_entropy_on_the_actions_of_a_whole_step(
+    tiny: Path, tmp_path: Path, shared: bool
+) -> None:
+    """Every action's token counts alike, in whichever of a step's accumulated batches it is."""
+    conversations = [[message("user", "go on")] for _ in range(3)]
+    rows = []
+    for i, history in enumerate(conversations):
+        for turn in range(i + 1):
+            action = message("assistant", f"Action: {'look ' * (i + turn)}")
+            rows.append({"prompt": list(history), "completion": [action]})
+            history += [action, message("user", f"seen {turn} of {i}")]
+        history.pop()
+    settings = SFTSettings(
+        data=write_rows(tmp_path / "sft.jsonl", rows), model=tiny, out=tmp_path / "out", epochs=1, lr=1e-9,
+        grad_accum=6, share_prefixes=shared, **{**CPU, "batch_size": 1},
+    )  # fmt: skip
+    scored = [by_hand(tiny, said, len(said) - 1) for said in conversations]
+    trainer = sft.build(job(settings, tmp_path / "scratch")).trainer
+    trainer.train()
+    (step,) = [entry for entry in trainer.state.log_history if "loss" in entry]
+    tokens = sum(count for _, _, count in scored)
+    assert step["loss"] == pytest.approx(-sum(actions for actions, _, _ in scored) / tokens, rel=1e-2)
+
+
+@pytest.mark.parametrize("margin", [True, False])
+def test_the_loss_of_a_reward_model_by_hand(tiny: Path, tmp_path: Path, margin: bool) -> None:
+    import torch
+
+    rows = [{**row, "chosen_reward": 0.9, "rejected_reward": 0.2} for row in pair_rows(4)]
+    settings = RewardSettings(
+        data=write_rows(tmp_path / "pairs.jsonl", rows), model=tiny, out=tmp_path / "out", steps=1, lr=1e-9,
+        margin=margin, **CPU,
+    )  # fmt: skip
+    made = job(settings, tmp_path / "scratch")
+    with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
+        scores = {
+            side: [
+                float(made.model(input_ids=torch.tensor([encoded.sides[i]])).logits[0, 0])
+                for encoded in made.rows
+            ]
+            for i, side in enumerate(("chosen", "rejected"))
+        }
+    leads = [c - r for c, r in zip(scores["chosen"], scores["rejected"], strict=True)]
+    expected = sum(math.log1p(math.exp((0.7 if margin else 0.0) - lead)) for lead in leads) / 4
+    trainer = reward.build(made).trainer
+    trainer.train()
+    (step,) = [entry for entry in trainer.state.log_history if "loss" in entry]
+    assert step["loss"] == pytest.approx(expected, rel=1e-2)
+
+
+OTHER_THAN_TRL = {
+    "gradient_checkpointing", "learning_rate", "num_train_epochs", "per_device_train_batch_size", "seed"
+}  # fmt: skip
+"""What docs/training.md says is another default than TRL's."""
+OF_NO_WEIGHT = {
+    "activation_checkpointing", "data_seed", "disable_tqdm", "logging_nan_inf_filter", "logging_steps",
+    "report_to", "save_steps", "save_strategy", "save_total_limit",
+}  # fmt: skip
+"""What touches no weight, or is another name for one of those."""
+
+
+def test_no_default_is_another_than_trls_without_being_stated(tiny: Path, tmp_path: Path) -> None:
+    from trl import DPOConfig, KTOConfig, RewardConfig, SFTConfig
+
+    both = {"output_dir": str(tmp_path), "use_cpu": True}
+    for kind, theirs in (
+        (SFTSettings, SFTConfig),
+        (DPOSettings, DPOConfig),
+        (KTOSettings, KTOConfig),
+        (RewardSettings, RewardConfig),
+    ):
+        settings = kind(data=tmp_path, model=tiny, out=tmp_path / "out")
+        given = Job(settings, None, None, (), tmp_path, None, True, ())
+        ours, plain = theirs(**common_arguments(given)), theirs(**both)
+        other = {
+            item.name
+            for item in dataclasses.fields(theirs)
+            if item.init and getattr(ours, item.name) != getattr(plain, item.name)
+        }
+        assert other - OF_NO_WEIGHT <= OTHER_THAN_TRL, kind.__name__
+    page = (Path(__file__).parents[2] / "docs" / "training.md").read_text()
+    for name in OTHER_THAN_TRL:
+        assert f"`{name}`" in page
 
 
 def manifest_of(out: Path) -> dict[str, Any]:

@@ -34,7 +34,9 @@ from trainers.iterate.summary import LoopSummary, summarise
 from trainers.iterate.training import Train
 from trainers.nodes import Nodes
 from trainers.process import train_dpo, train_sft
+from trainers.room import bytes_needed, refuse_less_than, weights_bytes
 from trainers.rows import file_sha256
+from trainers.settings import TrainSettings
 
 __all__ = ["Parts", "begun_with", "iterate"]
 
@@ -92,6 +94,7 @@ async def iterate(
             PolicyServers(config.servers, keys, folder.logs, parts.make_servers)
         )
         if not finished:
+            _refuse_full_disk(config, records)
             await servers.check(base.checkpoint)
         stack.enter_context(folder.held())
         if before is None:
@@ -188,6 +191,36 @@ def _tasks(config: Config) -> tuple[list[Task], list[Task]]:
 
 def _base(config: Config) -> Policy:
     return Policy(0, Path(config.model), describe(config.model).sha256)
+
+
+def _refuse_full_disk(config: Config, records: Records) -> None:
+    """Raise if there is no room for the checkpoints that are still to come.
+
+    Where the loop may stop early, for those that it makes before it can.
+
+    Raises:
+        ConfigError: says how much is needed and how much is free.
+    """
+    model, out = describe(config.model, with_hash=False), Path(config.out)
+    left = [stage for stage in config.plan.stages() if stage.kind in MAKES_POLICY and stage not in records]
+    if config.stop is not None:
+        left = left[: config.stop.patience]
+    trainings: list[TrainSettings] = [
+        config.sft_settings(out, out) if stage.kind == "sft" else config.dpo_settings(out, out, out, None)
+        for stage in left
+    ]
+    if not trainings:
+        return
+    weights = sorted((weights_bytes(each, model) for each in trainings), reverse=True)
+    if config.keep == "best":  # and the newest, the one that is being made, and DPO's reference
+        weights = weights[: 4 if config.reference == "sft" else 3]
+    beside = max(bytes_needed(each, model) - weights_bytes(each, model) for each in trainings)
+    refuse_less_than(
+        sum(weights) + beside,
+        out,
+        f"the loop, of {len(weights)} checkpoints at once,",
+        'give another out or fewer iterations, or set keep = "best" or save_dtype = "bfloat16"',
+    )
 
 
 def _header(
