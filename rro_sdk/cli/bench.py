@@ -29,7 +29,10 @@ def command() -> None:
     help="Folder of `rro data synth`, with experts.",
 )
 @click.option(
-    "--model", default="tiny", show_default=True, help="tiny, trained for each seed, or a checkpoint folder."
+    "--model",
+    default="tiny",
+    show_default=True,
+    help="tiny, trained for each seed; smollm2, fetched once; or a checkpoint folder.",
 )
 @click.option("--seeds", type=int, default=5, show_default=True, help="How many, from 0 on.")
 @click.option("--arms", default="eto,ipr,fixed,rro", show_default=True, help="Methods, with commas.")
@@ -108,6 +111,7 @@ def table1(
 
     from rro_sdk.atomic import write_lines
     from rro_sdk.cli._options import key_values
+    from rro_sdk.cli.model import SMOLLM2_FOLDER, make_smollm2
     from rro_sdk.inference.listed import resolved
     from trainers.iterate.serving import Keys
     from trainers.table1 import Experiment, Table1Settings, analyse
@@ -115,6 +119,9 @@ def table1(
 
     if settings["servers"]:
         settings["servers"] = resolved(settings["servers"])
+    fetched = model == "smollm2" and not Path(model).exists()
+    if fetched:
+        model = str(SMOLLM2_FOLDER)
     given = Table1Settings(
         out=out,
         tasks=tasks,
@@ -131,6 +138,9 @@ def table1(
         **settings,
     )
     experiment = Experiment(given, lambda line: click.echo(line, err=True), keys=Keys(api_key, admin_api_key))
+    if fetched and not SMOLLM2_FOLDER.exists():
+        click.echo(f"making {SMOLLM2_FOLDER} (once)", err=True)
+        make_smollm2(SMOLLM2_FOLDER)
     results = asyncio.run(experiment.run())
     table = analyse(results)
     plain = as_plain(table, given.plain())

