@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shlex
+import shutil
 import signal
 import subprocess
 import time
@@ -37,26 +39,37 @@ until [ -e "$CALLS.end" ]; do sleep 0.02; done""",
 }
 
 
+SCRIPT = ["bash", str(RECIPES / "slurm" / "sample.sbatch")]
+
+
+def surroundings(folder: Path, stubs: Path) -> dict[str, str]:
+    """A job's environment, on three nodes."""
+    return {
+        "PATH": f"{stubs}{os.pathsep}/usr/bin{os.pathsep}/bin",
+        "CALLS": str(folder / "calls"),
+        "TMPDIR": str(folder),
+        "SLURM_JOB_NODELIST": "node-[a-c]",
+        "SLURM_JOB_NUM_NODES": "3",
+        "SLURM_CPUS_PER_TASK": "16",
+    }
+
+
 @pytest.fixture
-def job(tmp_path: Path) -> subprocess.Popen[bytes]:
-    """The Slurm script on three nodes, with stubs for what a cluster has."""
-    stubs = tmp_path / "bin"
-    stubs.mkdir()
+def stubs(tmp_path: Path) -> Path:
+    """Stands in for what a cluster has."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
     for name, body in STUBS.items():
-        (stubs / name).write_text(f"#!/bin/bash\n{body}\n")
-        (stubs / name).chmod(0o755)
+        (folder / name).write_text(f"#!/bin/bash\n{body}\n")
+        (folder / name).chmod(0o755)
+    return folder
+
+
+@pytest.fixture
+def job(tmp_path: Path, stubs: Path) -> subprocess.Popen[bytes]:
+    """The Slurm script at work."""
     arguments = [str(tmp_path / "runs"), "--tasks", "tasks.jsonl", "-s", "http://gpu-0:30000"]
-    return subprocess.Popen(
-        ["bash", str(RECIPES / "slurm" / "sample.sbatch"), *arguments],
-        env={
-            "PATH": f"{stubs}{os.pathsep}/usr/bin{os.pathsep}/bin",
-            "CALLS": str(tmp_path / "calls"),
-            "TMPDIR": str(tmp_path),
-            "SLURM_JOB_NODELIST": "node-[a-c]",
-            "SLURM_JOB_NUM_NODES": "3",
-            "SLURM_CPUS_PER_TASK": "16",
-        },
-    )
+    return subprocess.Popen([*SCRIPT, *arguments], env=surroundings(tmp_path, stubs))
 
 
 def calls(folder: Path, job: subprocess.Popen[bytes]) -> list[str]:
@@ -96,6 +109,19 @@ def test_the_slurm_script_passes_on_the_signal_before_the_end_of_its_time(
     assert (tmp_path / "runs" / "run" / "pairs.jsonl").is_file()
 
 
+def test_the_slurm_script_ends_where_ray_does_not_come_up(tmp_path: Path, stubs: Path) -> None:
+    (stubs / "python").write_text("#!/bin/bash\nexit 1\n")
+    ended = subprocess.run(
+        [*SCRIPT, str(tmp_path / "runs")],
+        env={**surroundings(tmp_path, stubs), "RAY_START_LIMIT": "-1"},
+        capture_output=True,
+        text=True,
+        timeout=LIMIT_S,
+        check=False,
+    )
+    assert ended.returncode == 1 and "Ray did not come up on all 3 nodes" in ended.stderr
+
+
 def test_the_kubernetes_manifest_is_a_ray_job_and_its_command_a_command() -> None:
     manifest = yaml.safe_load((RECIPES / "kubernetes" / "rayjob.yaml").read_text())
     schema = json.loads((Path(__file__).parent / "rayjob.schema.json").read_text())
@@ -116,6 +142,20 @@ def test_the_container_copies_what_exists() -> None:
     lines = (RECIPES / "kubernetes" / "Dockerfile").read_text().splitlines()
     copied = [word for line in lines if line.startswith("COPY ") for word in line.split()[1:-1]]
     assert copied and all((REPOSITORY / word).exists() for word in copied)
+
+
+def test_the_containers_constraints_pin_nothing_twice(tmp_path: Path) -> None:
+    lines = (RECIPES / "kubernetes" / "Dockerfile").read_text().replace("\\\n", "").splitlines()
+    (making,) = [line.removeprefix("RUN ") for line in lines if "constraints.txt" in line]
+    steps = making.split("&& pip ")[0].replace("/tmp/", f"{tmp_path}/")
+    for name in ("sdk.txt", "s3.txt"):
+        shutil.copy(REPOSITORY / "requirements" / name, tmp_path)
+    subprocess.run(["bash", "-ec", steps], check=True, timeout=LIMIT_S)
+    pins = [
+        line for line in (tmp_path / "constraints.txt").read_text().splitlines() if not line.startswith("#")
+    ]
+    names = [re.sub("[-_.]+", "-", pin.partition("==")[0]).lower() for pin in pins]
+    assert len(names) == len(set(names)) and {"ray", "s3fs", "botocore", "aiohttp"} <= set(names)
 
 
 def _containers(cluster: dict[str, Any]) -> list[dict[str, Any]]:
