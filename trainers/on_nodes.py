@@ -222,13 +222,13 @@ def _ask(references: Sequence[Any]) -> list[Any]:
 
     try:
         found: list[Any] = ray.get(list(references))
-    except (ray.exceptions.RayActorError, ray.exceptions.ObjectLostError) as error:
-        raise TrainingError(
-            "a node that trains was lost; run it again (with save_every it goes on from the last state)"
-        ) from error
     except ray.exceptions.RayTaskError as error:
         raise TrainingError(
             f"a node could not start its trainers ({type(error.cause).__name__}): see the cluster's logs"
+        ) from error
+    except ray.exceptions.RayError as error:  # its process, its node or its memory
+        raise TrainingError(
+            "a node that trains was lost; run it again (with save_every it goes on from the last state)"
         ) from error
     return found
 

@@ -10,10 +10,11 @@ import pytest
 
 from rro_sdk.cluster.blocks import Block, Done
 from rro_sdk.cluster.crew import SamplerLost
-from rro_sdk.cluster.worker import Hello, Progress
+from rro_sdk.cluster.worker import Hello, Progress, Worker
 from rro_sdk.errors import ConfigError
 from tests.cluster.crew import LocalCrew, single
 from tests.cluster.test_driver import COUNT, World
+from tests.cluster.test_shared import Failing
 
 LIMIT_S = 60.0
 
@@ -127,6 +128,25 @@ async def test_a_node_that_joins_and_cannot_do_the_work_is_named(world: World) -
     with pytest.raises(ConfigError, match="on node node1: it has other data"):
         async with asyncio.timeout(LIMIT_S):
             await world.drive(OtherData)
+
+
+class Forbidden(LocalCrew):
+    """One node may not read the shared folder."""
+
+    def _make(self, member: int) -> Worker:
+        made = super()._make(member)
+        if member == 1:
+            Failing(made._shared)
+        return made
+
+
+async def test_a_node_that_may_not_read_the_shared_folder_is_named_at_once_and_why(world: World) -> None:
+    with pytest.raises(
+        ConfigError, match=r"node node1 does not see the shared folder .* \(Input/output error\)"
+    ):
+        async with asyncio.timeout(LIMIT_S):
+            await world.drive(Forbidden)
+    assert not world.run.exists()
 
 
 class Crowded(LocalCrew):

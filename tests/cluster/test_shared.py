@@ -93,6 +93,13 @@ def test_who_gives_up_waits_no_more_and_the_folder_is_named(shared: SharedFolder
     assert shared.try_out("b") is not None
 
 
+def test_a_first_look_waits_for_no_storage(shared: SharedFolder) -> None:
+    shared.put("a", b"1")
+    assert shared.read_now("a") == (b"1", "") and shared.read_now("b") == (None, "")
+    Failing(shared)
+    assert shared.read_now("a") == (None, "Input/output error")
+
+
 def test_a_folder_that_is_not_mounted_is_waited_for_and_never_taken_for_an_empty_one(tmp_path: Path) -> None:
     shared = SharedFolder(str(tmp_path / "shared"), patience_s=30.0)
     shared.put("drivers/1", b"token")
