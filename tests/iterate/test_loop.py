@@ -408,7 +408,8 @@ async def test_more_tasks_are_explored_while_there_are_too_few_pairs(bench: Benc
 
 
 @pytest.mark.parametrize(
-    "wrong", ["shared tasks", "no model", "no server", "unlike model", "taken", "no option"]
+    "wrong",
+    ["shared tasks", "no model", "no server", "unlike model", "taken", "no option", "no rows", "torn rows"],
 )
 async def test_bad_input_leaves_nothing_behind(bench: Bench, wrong: str) -> None:
     changes: dict[str, Any] = {}
@@ -428,6 +429,13 @@ async def test_bad_input_leaves_nothing_behind(bench: Bench, wrong: str) -> None
         )
     elif wrong == "taken":
         changes, expected = {"out": str(bench.folder)}, (RunExistsError, "holds no loop")
+    elif wrong == "no rows":
+        (bench.folder / "sft.jsonl").write_bytes(b"")
+        expected = (DataError, "sft.jsonl is empty")
+    elif wrong == "torn rows":
+        rows = (bench.folder / "sft.jsonl").read_bytes()
+        (bench.folder / "sft.jsonl").write_bytes(rows[:-9])
+        expected = (DataError, r"sft.jsonl line 4 is not valid JSON: it was cut off")
     else:
         changes, expected = {"environment": {"options": {"tone": 1}}}, (ConfigError, "environment.options")
     with pytest.raises(expected[0], match=expected[1]):

@@ -35,7 +35,7 @@ from trainers.iterate.training import Train
 from trainers.nodes import Nodes
 from trainers.process import train_dpo, train_sft
 from trainers.room import bytes_needed, refuse_less_than, weights_bytes
-from trainers.rows import file_sha256
+from trainers.rows import file_sha256, read_rows
 from trainers.settings import TrainSettings
 
 __all__ = ["Parts", "begun_with", "iterate"]
@@ -238,6 +238,7 @@ def _header(
             inputs["SFT rows"] = file_sha256(Path(config.sft["data"]))
         except OSError as error:
             raise ConfigError(f"key sft.data: cannot read {config.sft['data']}: {error.strerror}") from error
+        read_rows(Path(config.sft["data"]), "sft")
     experts = getattr(config.make_method(), "experts", None)
     if isinstance(experts, Experts):
         inputs["experts"] = experts.digest
