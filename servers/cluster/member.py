@@ -21,6 +21,9 @@ HUNG_S = 180.0
 START_MARGIN_S = 60.0
 """What a start may take beyond the server's own time-out: for an actor on a busy node to say so."""
 
+_WORDS = 200
+"""Characters of a cause that Ray tells."""
+
 Phase = Literal["placing", "placed", "meeting", "starting", "serving", "resting", "given up"]
 
 
@@ -60,7 +63,7 @@ class _Call:
             try:
                 result = ray.get(call)
             except ray.exceptions.RayError as error:
-                raise Lost(f"its actor or node is gone: {_first_line(error)}") from None
+                raise Lost(f"its actor or node is gone: {last_words(str(error))}") from None
             if isinstance(result, Failed):
                 raise Lost(str(result.error), result.error)
             found.append(result)
@@ -360,5 +363,6 @@ def _version() -> str:
         return "none"
 
 
-def _first_line(error: BaseException) -> str:
-    return str(error).strip().partition("\n")[0]
+def last_words(said: str) -> str:
+    """Of what Ray says over many lines of an actor that ended, the cause."""
+    return said.strip().rpartition("\n")[2].strip()[:_WORDS]

@@ -26,6 +26,7 @@ from servers.cluster.layout import (
     reached_at,
     refuse_shortage,
 )
+from servers.cluster.member import last_words
 from servers.cluster.replica import Look, Replica, Start
 from servers.cluster.staging import Receiver, manifest_of, pieces_of
 from servers.cluster.succession import WAITS_S, WELL_S, Losses, Seen, Weights, is_behind, served_now
@@ -348,3 +349,8 @@ def test_a_port_that_stays_taken_is_given_up_for_another(
     finally:
         first.stop()
         second.stop()
+
+
+def test_why_an_actor_ended_is_the_last_that_ray_says() -> None:
+    said = "The actor died in its creation task\n  File ...\nModuleNotFoundError: No module named 'rro_sdk'\n"
+    assert last_words(said) == "ModuleNotFoundError: No module named 'rro_sdk'"
