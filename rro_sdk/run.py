@@ -6,7 +6,7 @@ tasks are explored.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -266,13 +266,26 @@ def _refuse_changed(task: Task, digests: Mapping[str, bytes], run_dir: Path) -> 
 
 def refuse_other(journal: Journal, now: RunHeader, run_dir: Path) -> None:
     """Raise `ConfigError` where a run was begun with other settings, data or model than `now` names."""
-    before = journal.header()
+    reloaded = {event.after for event in journal.events() if isinstance(event, VersionChanged)}
+    refuse_other_header(journal.header(), now, str(run_dir), reloaded)
+
+
+def refuse_other_header(
+    before: RunHeader, now: RunHeader, where: str, reloaded: Collection[str] = ()
+) -> None:
+    """Raise `ConfigError` where two headers are not of one run.
+
+    Args:
+        before: as it was begun.
+        now: as it would go on.
+        where: the run, for people.
+        reloaded: weight versions that the run itself went over to.
+    """
     now = msgspec.json.decode(msgspec.json.encode(now), type=RunHeader)  # tuples become lists
     for name in ("seed", "method", "environment", "sampling", "spending", "data", "model"):
         old, new = getattr(before, name), getattr(now, name)
         if name == "model":
-            reloaded = {event.after for event in journal.events() if isinstance(event, VersionChanged)}
-            if new.get("weight_version") in reloaded:  # the run itself went over to these weights
+            if new.get("weight_version") in reloaded:
                 continue
             # What one side does not know cannot differ; a path stands for weights that cannot be read.
             shared = {key for key in old if old[key] and new.get(key)}
@@ -284,7 +297,7 @@ def refuse_other(journal: Journal, now: RunHeader, run_dir: Path) -> None:
             continue
         if (found := difference(old, new, name)) is not None:
             raise ConfigError(
-                f"the run in {run_dir} cannot go on with other settings: {found};"
+                f"the run in {where} cannot go on with other settings: {found};"
                 " resume it as it was begun, or begin another"
             )
 

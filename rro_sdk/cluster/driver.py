@@ -39,7 +39,7 @@ from rro_sdk.cluster.worker import Hello
 from rro_sdk.errors import ConfigError, DataError, JournalError, RROError, ServerError
 from rro_sdk.fingerprint import difference
 from rro_sdk.journal import Journal, RunHeader
-from rro_sdk.run import Run, refuse_other
+from rro_sdk.run import Run, refuse_other, refuse_other_header
 from rro_sdk.types import Resumed, Task
 
 BLOCK_TASKS = 128
@@ -254,13 +254,8 @@ class Driver:
                 journal.close()
                 raise
         else:
+            refuse_other_header(account.header, header, self._shared.url)
             journal = Journal.create(self._dir, account.header, page_size=PAGE_SIZE)
-            try:
-                refuse_other(journal, header, self._dir)
-            except BaseException:
-                journal.close()
-                (self._dir / "journal.sqlite").unlink()
-                raise
         self._block_tasks = account.block_tasks
         return journal
 
