@@ -236,15 +236,13 @@ class Driver:
 
     def _open(self, header: RunHeader) -> Journal:
         """The run's own journal, begun or gone on with, and its account on shared storage."""
-        account = _Account(header, self._block_tasks)
-        if not self._shared.create("run.json", msgspec.json.encode(account)):
+        said = msgspec.json.encode(_Account(header, self._block_tasks))
+        if not self._shared.create("run.json", said):
             said = self._shared.get("run.json") or b""
-            try:
-                account = msgspec.json.decode(said, type=_Account)
-            except msgspec.DecodeError as error:
-                raise JournalError(
-                    f"{self._shared.url}/run.json is damaged ({type(error).__name__})"
-                ) from None
+        try:
+            account = msgspec.json.decode(said, type=_Account)
+        except msgspec.DecodeError as error:
+            raise JournalError(f"{self._shared.url}/run.json is damaged ({type(error).__name__})") from None
         if self._resume and Run.can_resume(self._dir):
             journal = Journal.resume(self._dir)
             try:
