@@ -53,13 +53,21 @@ def test_sft_shows_progress_and_prints_the_result_as_json(
     assert (tmp_path / "out.log").exists()
 
 
-def test_dpo_says_what_it_left_out(rro: Callable[..., Ended], tiny: Path, tmp_path: Path) -> None:
+def test_dpo_says_what_it_left_out_and_how_many_rows_drift(
+    rro: Callable[..., Ended], tiny: Path, tmp_path: Path
+) -> None:
     rows = pair_rows(3)
     rows[2]["prompt"][1]["content"] = "x" * 300
     data = write_rows(tmp_path / "pairs.jsonl", rows)
+    other = tmp_path / "other"
+    shutil.copytree(tiny, other)
+    template = (other / "chat_template.jinja").read_text()
+    (other / "chat_template.jinja").write_text(template.replace("+ '\n' + message", "+ ': ' + message"))
     options = ["--pairs", data, "--model", tiny, "--out", tmp_path / "out", "--max-length", 200]
+    options += ["--sampled-with", other]
     ended = rro("dpo", *options, "--threads", 1, "--device", "cpu", "--allow-drop")
     assert ended.returncode == 0, ended.stderr
+    assert "warning: 3 of 3 rows were made by another tokenizer or chat template" in ended.stderr
     assert "2 of 3 rows in 2 sequences, 1 left out: line 3:" in ended.stderr
     assert "step 1/1 loss 0.69" in ended.stderr
     assert "margin" in ended.stderr
