@@ -33,6 +33,8 @@ PATIENCE_S = 600.0
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.05, 2.0
 PIECE = 1 << 20
 
+_NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.ENOSYS)
+
 
 class Backend(Protocol):
     """What a kind of storage can do. Every call may raise one of `troubles()`.
@@ -193,6 +195,13 @@ class _Files:
                 os.link(temporary, self._root / name)  # unlike a rename, refuses what is there
             except FileExistsError:
                 return False
+            except OSError as error:
+                if error.errno in _NO_LINKS:
+                    raise ConfigError(
+                        f"the shared folder {self._root} is on a file system without hard links"
+                        f" ({error.strerror}); take another, such as NFS, Lustre or an object store"
+                    ) from error
+                raise
             sync_folder(temporary.parent)
         finally:
             temporary.unlink(missing_ok=True)

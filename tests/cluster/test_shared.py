@@ -127,6 +127,18 @@ def test_a_folder_that_is_not_mounted_is_waited_for_and_never_taken_for_an_empty
     assert len(done) == 3 and shared.log("a/0.log") == [b"before", b"after"] and shared.get("b/1") == b"1"
 
 
+def test_a_file_system_without_hard_links_is_refused_and_not_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def link(*names: object) -> None:
+        raise OSError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr("os.link", link)
+    with pytest.raises(ConfigError, match=f"{tmp_path} is on a file system without hard links"):
+        SharedFolder(str(tmp_path)).create("a", b"1")
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize(
     ("url", "said"), [("here/there", "absolute path"), ("nosuch://x/y", "cannot be used")]
 )
