@@ -3,6 +3,8 @@
 - *Rates*: each node has one sampler, and there is a fake server of 4 slots for each, slow enough that the
   servers are the limit and not this machine's cores. Tasks grow with nodes. The single process has the tasks
   and the server of one node. Starting Ray and the samplers is not counted; opening, shipping and merging is.
+  How many pairs a task yields is its seed's luck, and more nodes have more tasks: so pairs per completion are
+  taken over all runs, and a run's pairs/s are its completions/s times that.
 - *Memory*: many tasks with scripted replies on two nodes, from a generator. Peak memory of this process,
   which is the driver, and of the samplers.
 - *Merge*: blocks of such tasks and of tasks as the paper's, merged alone until all rows are in their places.
@@ -22,6 +24,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks._harness import Metric, at_least, below, finish, median_and_spread, ratios
@@ -45,22 +48,37 @@ Measured = tuple[list[Metric], str]
 """A part's figures, and its line."""
 
 
-def single(url: str, count: int, folder: Path) -> tuple[float, bytes]:
-    """Pairs a second of one process, and its export."""
+@dataclass(frozen=True)
+class Rate:
+    """What a run came to.
 
-    async def run() -> float:
+    Attributes:
+        pairs, completions: of it.
+        seconds: of sampling them.
+    """
+
+    pairs: int
+    completions: int
+    seconds: float
+
+
+def single(url: str, count: int, folder: Path) -> tuple[Rate, bytes]:
+    """A single process, and its export."""
+
+    async def run() -> Rate:
         began = time.monotonic()
         async with Sampler(Moves(), servers=[url], method=RisingReward(), run_dir=folder) as sampler:
             async for _ in sampler.events(tasks(count)):
                 pass
-        return sampler.summary().pairs / (time.monotonic() - began)
+        found = sampler.summary()
+        return Rate(found.pairs, found.turns, time.monotonic() - began)
 
     rate = asyncio.run(run())
     return rate, (folder / "pairs.jsonl").read_bytes()
 
 
-def on_nodes(nodes: Nodes, urls: Sequence[str], count: int, folder: Path) -> tuple[float, bytes]:
-    """Pairs a second of a cluster, and its export."""
+def on_nodes(nodes: Nodes, urls: Sequence[str], count: int, folder: Path) -> tuple[Rate, bytes]:
+    """A cluster, and its export."""
     work = Work(make_env=Moves, method=RisingReward(), servers=tuple(urls))
     totals = asyncio.run(
         sample_on_ray(
@@ -73,26 +91,32 @@ def on_nodes(nodes: Nodes, urls: Sequence[str], count: int, folder: Path) -> tup
             block_tasks=BLOCK,
         )
     )
-    return totals.pairs / totals.sampling_s, (folder / "run" / "pairs.jsonl").read_bytes()
+    rate = Rate(totals.pairs, totals.replies, totals.sampling_s)
+    return rate, (folder / "run" / "pairs.jsonl").read_bytes()
 
 
-def rates(per_node: int, rounds: int) -> tuple[list[float], dict[int, list[float]]]:
-    """Pairs a second, round by round: of a single process, and of each number of nodes."""
-    alone: list[float] = []
-    found: dict[int, list[float]] = {count: [] for count in NODES}
+def rates(per_node: int, rounds: int) -> tuple[list[Rate], dict[int, list[Rate]]]:
+    """Round by round: a single process, and each number of nodes."""
+    alone: list[Rate] = []
+    found: dict[int, list[Rate]] = {count: [] for count in NODES}
     with ray_nodes(max(NODES)) as nodes, ExitStack() as stack:
         urls = [stack.enter_context(moves_server(SLOTS)) for _ in range(max(NODES))]
         for number in range(rounds):
             with tempfile.TemporaryDirectory() as folder:
-                rate, expected = single(urls[0], per_node, Path(folder) / "single")
-                alone.append(rate)
+                one, expected = single(urls[0], per_node, Path(folder) / "single")
+                alone.append(one)
                 for count in NODES:
                     place = Path(folder) / f"{count}-{number}"
                     rate, export = on_nodes(nodes, urls[:count], count * per_node, place)
                     found[count].append(rate)
-                    if count == 1 and export != expected:
+                    if count == 1 and (export, rate.completions) != (expected, one.completions):
                         raise AssertionError("a cluster of one node gave other pairs")
     return alone, found
+
+
+def pairs_per_second(runs: Sequence[Rate], yield_: float) -> list[float]:
+    """Of each run, at the same pairs per completion."""
+    return [each.completions / each.seconds * yield_ for each in runs]
 
 
 def scripted(nodes: Nodes, count: int, folder: Path, outage_s: float = 0.0) -> Totals:
@@ -174,7 +198,11 @@ def outage(seconds: float) -> Measured:
 
 def scaling(per_node: int, rounds: int) -> Measured:
     """Rates of one, two and four nodes, and of a single process."""
-    alone, found = rates(per_node, rounds)
+    alone_runs, runs = rates(per_node, rounds)
+    every = [*alone_runs, *(each for of_size in runs.values() for each in of_size)]
+    yield_ = sum(each.pairs for each in every) / sum(each.completions for each in every)
+    alone = pairs_per_second(alone_runs, yield_)
+    found = {count: pairs_per_second(of_size, yield_) for count, of_size in runs.items()}
     single_x, single_spread = median_and_spread(ratios(found[1], alone))
     four_x, four_spread = median_and_spread(ratios(found[4], found[1]))
     two_x, two_spread = median_and_spread(ratios(found[2], found[1]))
@@ -183,6 +211,10 @@ def scaling(per_node: int, rounds: int) -> Measured:
         Metric("2 nodes over 1", two_x, "x", spread=two_spread),
         at_least("4 nodes over 1", four_x, "x", 3.8, spread=four_spread),
         Metric("pairs/s, single process", median_and_spread(alone)[0], "1/s"),
+        *(
+            Metric(f"pairs per completion, {count} nodes", runs[count][0].pairs / runs[count][0].completions)
+            for count in NODES
+        ),
     ]
     return metrics, f"one node's sampler at {single_x:.3f} of a single process, 4 nodes {four_x:.2f}x of 1"
 
