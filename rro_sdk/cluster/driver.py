@@ -70,7 +70,10 @@ STOP_S = 60.0
 """How long samplers have to stop; those that do not are killed, which costs nothing but what is in flight."""
 
 
-class _Account(msgspec.Struct, frozen=True):
+ACCOUNT = "run.json"
+
+
+class Account(msgspec.Struct, frozen=True):
     """What shared storage says of the run: a driver that begins in another folder goes on with it."""
 
     header: RunHeader
@@ -236,13 +239,13 @@ class Driver:
 
     def _open(self, header: RunHeader) -> Journal:
         """The run's own journal, begun or gone on with, and its account on shared storage."""
-        said = msgspec.json.encode(_Account(header, self._block_tasks))
-        if not self._shared.create("run.json", said):
-            said = self._shared.get("run.json") or b""
+        said = msgspec.json.encode(Account(header, self._block_tasks))
+        if not self._shared.create(ACCOUNT, said):
+            said = self._shared.get(ACCOUNT) or b""
         try:
-            account = msgspec.json.decode(said, type=_Account)
+            account = msgspec.json.decode(said, type=Account)
         except msgspec.DecodeError as error:
-            raise JournalError(f"{self._shared.url}/run.json is damaged ({type(error).__name__})") from None
+            raise JournalError(f"{self._shared.url}/{ACCOUNT} is damaged ({type(error).__name__})") from None
         if self._resume and Run.can_resume(self._dir):
             journal = Journal.resume(self._dir)
             try:

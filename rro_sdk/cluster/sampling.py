@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+import msgspec
+
 from rro_sdk.cluster.crew import Totals
-from rro_sdk.cluster.driver import BLOCK_TASKS, Driver
+from rro_sdk.cluster.driver import ACCOUNT, BLOCK_TASKS, Account, Driver
 from rro_sdk.cluster.ray_crew import RayCrew
 from rro_sdk.cluster.shared import SharedFolder
 from rro_sdk.cluster.worker import Work
 from rro_sdk.errors import ConfigError
+from rro_sdk.fingerprint import difference, settings_of
 from rro_sdk.journal import refuse_existing
 from rro_sdk.types import Task
 
@@ -59,9 +63,40 @@ async def sample_on_ray(
     if block_tasks < 1:
         raise ConfigError(f"a block must have at least 1 task, not {block_tasks}")
     folder = SharedFolder(shared)
+    await asyncio.to_thread(refuse_other_work, folder, work)
     async with RayCrew(work, folder, size=samplers, address=address, cpus=cpus) as crew:
         generation, token = Driver.enlist(folder)
         crew.start(generation)
         driver = Driver(crew, folder, run_dir, resume=resume, block_tasks=block_tasks, note=note)
         await driver.run(tasks, generation, token)
         return driver.totals
+
+
+def refuse_other_work(shared: SharedFolder, work: Work) -> None:
+    """Raise where a shared folder's run has other settings, before its present driver is told to stop.
+
+    What only nodes know, such as their data, is compared when they say hello.
+
+    Raises:
+        ConfigError: names the setting.
+    """
+    said, _ = shared.read_now(ACCOUNT)
+    try:
+        header = msgspec.json.decode(said or b"", type=Account).header
+    except msgspec.DecodeError:
+        return  # none yet; of one that is damaged the driver says so
+    now = {
+        "seed": work.seed,
+        "method": {**settings_of(work.method), "name": work.method.name},
+        "sampling": settings_of(work.sampling),
+        "spending": settings_of(work.spending),
+    }
+    for name, new in msgspec.json.decode(msgspec.json.encode(now)).items():
+        old = getattr(header, name)
+        if isinstance(old, dict):
+            old, new = ({key: each[key] for key in old if key in new} for each in (old, new))
+        if (found := difference(old, new, name)) is not None:
+            raise ConfigError(
+                f"the run in {shared.url} cannot go on with other settings: {found};"
+                " go on as it was begun, or give another --shared folder"
+            )

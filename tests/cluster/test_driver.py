@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import msgspec
 import pytest
 
 from rro_sdk.checking import check
+from rro_sdk.cluster import sample_on_ray
 from rro_sdk.cluster.blocks import Block, Done, folder
 from rro_sdk.cluster.crew import SamplerLost, Totals
 from rro_sdk.cluster.driver import Driver
@@ -18,6 +20,7 @@ from rro_sdk.cluster.shared import SharedFolder
 from rro_sdk.cluster.worker import Hello, Work
 from rro_sdk.errors import ConfigError, DataError, JournalError, ServerError, ServerUnreachable
 from rro_sdk.journal import Journal
+from rro_sdk.policy import Sampling
 from rro_sdk.report.summary import RunSummary
 from rro_sdk.report.text import summary_of
 from rro_sdk.sampler import Sampler
@@ -212,6 +215,23 @@ async def test_other_tasks_or_settings_than_the_run_began_with_are_refused(world
     with pytest.raises(ConfigError, match="seed was 0 and is 7"):
         await world.drive(made=work(seed=7), resume=False)
     assert not world.run.exists()
+
+
+async def test_settings_of_another_run_stop_no_driver_that_is_at_work(world: World) -> None:
+    await world.drive()
+    drivers = world.shared.names("drivers")
+    for made, said in (
+        (work(seed=7), "seed was 0 and is 7"),
+        (work(method=replace(METHOD, rollouts=3)), "method.rollouts was 2 and is 3"),
+        (work(sampling=Sampling(temperature=0.5)), "sampling.temperature was 1.0 and is 0.5"),
+    ):
+        with pytest.raises(ConfigError, match=said):
+            await sample_on_ray(
+                made, [], world.path / "other", shared=world.shared.url, address="127.0.0.1:1"
+            )
+    assert world.shared.names("drivers") == drivers and not (world.path / "other").exists()
+    with pytest.raises(ConfigError, match="no Ray cluster answers"):
+        await sample_on_ray(work(), [], world.path / "other", shared=world.shared.url, address="127.0.0.1:1")
 
 
 async def test_a_task_given_twice_is_named(world: World) -> None:
