@@ -22,6 +22,13 @@ from rro_sdk.report.summary import RunSummary
 SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
 _LARGER = "n>1M"
 
+_BY_METHOD = {
+    "rising_reward": "Step-level preference pairs by Reward Rising Optimization (arXiv 2505.20737)",
+    "ipr": "Preference pairs by IPR (arXiv 2406.11176)",
+    "eto": "Preference pairs by ETO (arXiv 2403.02502)",
+}
+"""What the pairs are; of other methods the name is given."""
+
 
 class FileInfo(msgspec.Struct, frozen=True):
     """A file of the export: its name, size in bytes and sha256 (hex)."""
@@ -87,13 +94,14 @@ def _header(source: Source, format_: Format, rows: int) -> str:
 
 
 def _origin(header: RunHeader | None, version: str) -> str:
-    paper = "Reward Rising Optimization (arXiv 2505.20737)"
     if header is None:
-        return f"Step-level preference pairs by {paper}, exported from a file of pairs by rro-sdk {version}."
+        return f"Preference pairs, exported from a file of pairs by rro-sdk {version}."
+    method = str(header.method.get("name", header.method.get("type", "a method of its own")))
+    what = _BY_METHOD.get(method, f"Preference pairs by {method}")
     served = sorted({info["model_path"].rstrip("/").rpartition("/")[2] for info in header.servers.values()})
     model = f", sampled from {', '.join(served)}" if served else ""
     return (
-        f"Step-level preference pairs by {paper}: environment {header.environment}{model}, "
+        f"{what}: environment {header.environment}{model}, "
         f"seed {header.seed}, begun {header.created}, exported by rro-sdk {version}.\n\n"
         f"Method: `{json.dumps(header.method)}`\n\nSampling: `{json.dumps(header.sampling)}`"
     )

@@ -311,6 +311,7 @@ def test_the_card_s_numbers_are_the_run_s(run: Path, exports: dict[str, tuple[Pa
     assert f"| candidates per step | {summary.candidates_per_step:.4f} |" in body
     assert f"| rollouts | {summary.rollouts} |" in body
     assert header_of_run.created in body
+    assert "Preference pairs by fixed_size: environment toy" in body, "no other method's name"
     assert report.drift is not None
     assert f"| longest row, tokens | {report.drift.longest} |" in body
     assert {file.name for file in report.files} == {"train.jsonl", "dataset_info.json", "drift.json"}
