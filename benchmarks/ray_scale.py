@@ -243,7 +243,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.ray_scale")
     parser.add_argument("--only", choices=PARTS, help="one part, stored as ray_scale_PART")
     parser.add_argument("--tasks", type=int, default=1_000_000, help="scripted ones, for memory")
-    parser.add_argument("--per-node", type=int, default=96, help="tasks of each node, for rates")
+    parser.add_argument("--per-node", type=int, default=32, help="tasks of each node, for rates")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--outage", type=float, default=60.0, help="seconds without shared storage")
     got = parser.parse_args(argv)
