@@ -13,6 +13,7 @@ import pytest
 
 from rro_sdk.errors import ConfigError
 from rro_sdk.journal import Journal
+from rro_sdk.journal.lock import RunLock
 from servers.fake import FakeServer, FakeSettings
 from tests.checkpoints import write_checkpoint
 from tests.iterate.world import ToyTrainer, write_sft, write_tasks
@@ -179,6 +180,18 @@ async def test_every_method_from_one_start_and_on_one_budget(tmp_path: Path, ser
     experts.write_text(experts.read_text().replace("go 1", "go 2"))
     with pytest.raises(ConfigError, match=r"made_of.experts was"):
         await Experiment(settings(tmp_path, server), said.append).run()
+
+
+async def test_equal_tokens_alone_and_one_process_at_a_time(tmp_path: Path, server: FakeServer) -> None:
+    given = settings(tmp_path, server, arms=("fixed", "rro"), variants=("tokens",), thirds=0, drawn=0)
+    parts = {"train_sft": ToyTrainer(), "train_dpo": ToyTrainer()}
+    experiment = Experiment(given, lambda line: None, **parts)
+    (found,) = await experiment.run()
+    assert set(found.sampled) == {"rro/tasks", "fixed/tokens"}
+    lock = RunLock.take(given.out)
+    with pytest.raises(ConfigError, match="is being written by process"):
+        await experiment.run()
+    lock.release()
 
 
 async def test_an_evaluation_of_other_weights_is_done_again(tmp_path: Path, server: FakeServer) -> None:

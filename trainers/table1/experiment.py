@@ -28,6 +28,7 @@ from rro_sdk.export.trl import write_pairs
 from rro_sdk.fingerprint import difference
 from rro_sdk.inference.fleet import Fleet, FleetSettings
 from rro_sdk.journal import Journal
+from rro_sdk.journal.lock import RunLock
 from rro_sdk.methods import Experts, Method, RisingReward, TreeMethod
 from rro_sdk.pairs import pairs_of
 from rro_sdk.policy import ReActPolicy
@@ -111,7 +112,13 @@ class Experiment:
         gate = asyncio.Semaphore(self._settings.parallel)
         async with self._env() as env:
             _claim(self._settings, self._experts, env.data_digest)
+        lock = RunLock.take(self._settings.out)
+        try:
+            return await self._seeds(gate)
+        finally:
+            lock.release()
 
+    async def _seeds(self, gate: asyncio.Semaphore) -> list[SeedResult]:
         async def one(number: int) -> SeedResult:
             async with gate, self._env() as env:
                 work = _Work(env, self._tasks, self._held_out, self._experts, self._keys, *self._trainers)
@@ -253,7 +260,8 @@ class _Seed:
     ) -> None:
         """Sample with one method and note what each variant of it cost."""
         arm, run_dir = ARMS[name], self.folder / "runs" / name
-        variants = [each for each in self.settings.variants if each == "tasks" or name != ANCHOR]
+        # The anchor's own tokens are the budget of the other variant, so it has the first alone, always.
+        variants = ("tasks",) if name == ANCHOR else self.settings.variants
         kept = {each: read(self._sampled(name, each), Sampled) for each in variants}
         if None in kept.values():
             method = arm.make(self.settings, self.work.experts)
