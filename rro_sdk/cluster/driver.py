@@ -190,7 +190,6 @@ class Driver:
 
     async def _renew(self, member: int) -> None:
         """Make a sampler anew and wait for it, as long as it takes while there are others."""
-        self.totals.lost += 1
         await self._crew.replace(member)
         until = time.monotonic() + NO_SAMPLER_S
         why = ""
@@ -373,7 +372,7 @@ class Driver:
 
     def _lose(self, member: int, block: Block, given: Assignments) -> None:
         """A block's sampler is gone: the block goes back, and the sampler is made anew by who looks at it."""
-        self._ready[member].clear()
+        self._miss(member)
         given.lost(block)
         if given.losses(block, progressed=bool(self._recorded[member].get(block.epoch))) >= MOST_LOSSES:
             raise JournalError(
@@ -381,6 +380,12 @@ class Driver:
                 f" {MOST_LOSSES} times and recorded nothing new; see the cluster's logs, mend it and resume"
             )
         self._stir()
+
+    def _miss(self, member: int) -> None:
+        """Count a loss once, whoever of a sampler's blocks and its keeper is told of it first."""
+        if self._ready[member].is_set():
+            self._ready[member].clear()
+            self.totals.lost += 1
 
     async def _look(self, member: int) -> None:
         """Keep one sampler: ask how it stands, make it anew when it is gone."""
@@ -396,7 +401,7 @@ class Driver:
                 self.totals.sampler_mb = max(self.totals.sampler_mb, progress.rss_mb)
                 self._note(self.totals)
             except SamplerLost:
-                self._ready[member].clear()
+                self._miss(member)
                 continue
             except TimeoutError:
                 pass  # busy or frozen: the cluster says when it is dead, and its blocks are late meanwhile

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -91,20 +92,30 @@ async def test_a_sampler_that_never_answers_keeps_no_run_from_its_end(
 
 
 class Returning(LocalCrew):
-    """The second sampler is lost once; the one in its place sees no shared folder when it is first asked."""
+    """The second sampler is lost once; the one in its place sees no shared folder when it is first asked.
 
-    _blind = 1
+    The first one's blocks do not end before the second is asked again.
+    """
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self._blind = 1
+        self._asked_again = asyncio.Event()
 
     async def run(self, member: int, block: Block) -> Done | None:
         if member == 1 and not self.lost:
             self.lose(member)
+        if member == 0:
+            await self._asked_again.wait()
         return await super().run(member, block)
 
     async def hello(self, member: int) -> Hello:
         found = await super().hello(member)
-        if self.lost and member == 1 and self._blind:
-            self._blind -= 1
-            return msgspec.structs.replace(found, token=None)
+        if self.lost and member == 1:
+            if self._blind:
+                self._blind -= 1
+                return msgspec.structs.replace(found, token=None)
+            self._asked_again.set()
         return found
 
 
