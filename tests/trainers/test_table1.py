@@ -19,7 +19,7 @@ from tests.checkpoints import write_checkpoint
 from tests.iterate.world import ToyTrainer, write_sft, write_tasks
 from trainers.table1 import Evaluated, Experiment, Sampled, SeedResult, Table1Settings, Trained, analyse
 from trainers.table1.results import Thirds
-from trainers.table1.show import draw_figure, format_table
+from trainers.table1.show import as_plain, draw_figure, format_table
 
 
 def sampled(**changes: Any) -> Sampled:
@@ -69,6 +69,7 @@ def test_rewards_of_the_drawing_policies_by_hand() -> None:
     assert rows["rro/tasks"].drawn_over_sft_interval == pytest.approx((0.0, 1.0))
     assert rows["few-shot"].drawn is None
     assert "drawing at the temperature" in format_table(table, "webshop")
+    assert as_plain(table, {"model": "/home/someone/models/smollm2"})["settings"] == {"model": "smollm2"}
     assert "drawing at the temperature" not in format_table(analyse([result(0, (0.0,) * 4)]), "webshop")
 
 

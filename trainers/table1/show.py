@@ -88,7 +88,10 @@ def drawn_cells(row: Row) -> tuple[str, str]:
 
 
 def as_plain(table: Table, settings: dict[str, Any]) -> dict[str, Any]:
-    """What is stored: the whole table, the settings that it was made under, and with what."""
+    """What is stored: the whole table, the settings that it was made under, and with what.
+
+    The model is named and not where it lay: a result is read on other machines.
+    """
     versions = {
         name: importlib.metadata.version(name) for name in ("rro-sdk", "torch", "transformers", "trl")
     }
@@ -97,7 +100,8 @@ def as_plain(table: Table, settings: dict[str, Any]) -> dict[str, Any]:
         "architecture": platform.machine(),
         "python": platform.python_version(),
     }
-    return {"settings": settings, "machine": machine, "versions": versions, **msgspec.to_builtins(table)}
+    named = {**settings, "model": Path(settings["model"]).name}
+    return {"settings": named, "machine": machine, "versions": versions, **msgspec.to_builtins(table)}
 
 
 def draw_figure(table: Table, path: Path) -> None:
