@@ -110,6 +110,7 @@ class Driver:
         self._changed = asyncio.Event()
         self._recorded: list[dict[str, int]] = [{} for _ in range(crew.size)]
         self._token = ""
+        self._first: Hello | None = None
         self._why = ""
 
     @staticmethod
@@ -169,8 +170,9 @@ class Driver:
                 f"{absent} of {self._crew.size} samplers did not come up within {NO_SAMPLER_S:g} s: others"
                 " hold the cluster's CPUs, or nodes hang; ask for fewer samplers, or free some"
             ) from None
-        self._refuse(hellos)
-        return hellos[0].header
+        self._first = hellos[0]
+        self._refuse(hellos, ("data", "model", "environment"))
+        return self._first.header
 
     async def _first_hello(self, member: int) -> Hello:
         why = ""
@@ -205,7 +207,7 @@ class Driver:
                 pass  # its node has not come back
             else:
                 if hello.token == self._token:
-                    self._refuse([hello])
+                    self._refuse([hello], ("data", "environment"))  # weights may have been reloaded since
                     self._ready[member].set()
                     return
                 why = self._blind(hello)
@@ -219,15 +221,18 @@ class Driver:
                     " see what became of the cluster"
                 )
 
-    def _refuse(self, hellos: list[Hello]) -> None:
+    def _refuse(self, hellos: list[Hello], names: Sequence[str]) -> None:
+        """Raise where a sampler sees no shared folder, or is not like the run's first one in these."""
+        first = self._first
+        assert first is not None
         for hello in hellos:
             if hello.token != self._token:
                 raise ConfigError(self._blind(hello))
-            for name in ("data", "model", "environment"):
-                one, other = getattr(hellos[0].header, name), getattr(hello.header, name)
+            for name in names:
+                one, other = getattr(first.header, name), getattr(hello.header, name)
                 if (found := difference(one, other, name)) is not None:
                     raise ConfigError(
-                        f"nodes {hellos[0].node} and {hello.node} differ: {found}; give all of them the same"
+                        f"nodes {first.node} and {hello.node} differ: {found}; give all of them the same"
                     )
 
     def _blind(self, hello: Hello) -> str:
