@@ -77,8 +77,8 @@ def _experiment(stored: dict[str, Any]) -> list[str]:
     rows = msgspec.convert(stored["rows"], list[Row])
     lines = [
         "| policy | reward [95 %] | over SFT, paired [95 %] | samples | null | rollouts | tokens | tasks"
-        " | pairs | seconds | paper: reward (samples) |",
-        "|---|---|---|---|---|---|---|---|---|---|---|",
+        " | pairs | seconds | CPU s | paper: reward (samples) |",
+        "|---|---|---|---|---|---|---|---|---|---|---|---|",
     ]
     for row in rows:
         costs = (row.rollouts, row.generated, row.tasks, row.pairs, row.sampling_s + row.training_s)
@@ -89,6 +89,7 @@ def _experiment(stored: dict[str, Any]) -> list[str]:
             "" if row.samples is None else f"{row.samples:.2f}",
             "" if row.null is None else f"{row.null:.2f}",
             *(f"{cost:,.0f}" if row.tasks else "" for cost in costs),
+            "" if row.cpu_s is None else f"{row.cpu_s:,.0f}",
             paper(row.key, env),
         ]
         lines.append(f"| {' | '.join(cells)} |")

@@ -44,6 +44,7 @@ class TrainResult(msgspec.Struct, frozen=True):
         first_metrics, metrics: the trainer's own figures at the first and the last step.
         seconds: wall time by stage. rows_per_second: while training, repeats counted.
         peak_rss_mb: largest resident memory of the trainer's process, in MB.
+        cpu_s: its CPU time; of the first, where several train, and since the step that it went on from.
         weights_sha256: of the saved weights (`rro_sdk.checkpoint.content_hash`).
         reference: folder of the reference model; empty where the method has none.
         resumed_from: the step that an interrupted training went on from; 0: it began anew.
@@ -69,6 +70,7 @@ class TrainResult(msgspec.Struct, frozen=True):
     reference: str = ""
     resumed_from: int = 0
     warnings: tuple[str, ...] = ()
+    cpu_s: float | None = None
 
 
 class Stage(msgspec.Struct, frozen=True, tag="stage"):

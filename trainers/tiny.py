@@ -44,6 +44,8 @@ class TinySettings:
         max_length: tokens of an episode; a longer one is an error.
         seed: of weights and order.
         threads: CPU threads. None: every core that this process may use.
+        copying: the model is born able to repeat words of a long prompt (`trainers.tiny_copying`); for worlds
+            of long pages, and with a lower `lr`, such as 1e-3.
     """
 
     data: Path
@@ -57,10 +59,13 @@ class TinySettings:
     max_length: int = 2048
     seed: int = 0
     threads: int | None = None
+    copying: bool = False
 
     def __post_init__(self) -> None:
         for name in ("data", "out"):
             object.__setattr__(self, name, Path(getattr(self, name)))
+        if not isinstance(self.copying, bool):
+            raise ConfigError(f"copying is {self.copying!r}: it must be true or false")
         for name, low, high in (
             ("parameters", 0.05, 15),
             ("vocabulary", 300, 65_536),

@@ -32,6 +32,7 @@ from trainers.room import found_full, no_room, refuse_less_than
 from trainers.rows import file_sha256, read_rows
 from trainers.saving import MANIFEST, sync
 from trainers.tiny import Made, Progress, TinySettings, refuse_taken
+from trainers.tiny_copying import ROPE_THETA, set_at_birth
 from trainers.tiny_text import Conversation, conversations, encode, make_tokenizer
 
 HEAD = 32
@@ -97,6 +98,8 @@ def make(settings: TinySettings, on_progress: Callable[[Progress], None]) -> Mad
             "raise --max-length or leave the episode out"
         )
     shape = layout(settings.parameters, len(tokenizer))
+    if settings.copying and shape.heads < 2:
+        raise ConfigError(f"copying wants two heads, and {settings.parameters:g} million parameters have one")
     refuse_less_than(
         4 * shape.parameters(len(tokenizer)) + _BESIDE,
         settings.out.absolute().parent,
@@ -198,11 +201,14 @@ def _train(
             num_key_value_heads=shape.heads,
             max_position_embeddings=settings.max_length,
             tie_word_embeddings=True,
+            rope_parameters={"rope_type": "default", "rope_theta": ROPE_THETA if settings.copying else 1e4},
             bos_token_id=tokenizer.eos_token_id,
             eos_token_id=tokenizer.eos_token_id,
             pad_token_id=tokenizer.pad_token_id,
         )
     )
+    if settings.copying:
+        set_at_birth(model, HEAD)
     optimizer = torch.optim.AdamW(model.parameters(), lr=settings.lr, weight_decay=0.0, fused=True)
     steps = settings.epochs * math.ceil(len(encoded) / settings.batch_size)
     losses: list[float] = []

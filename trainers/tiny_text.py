@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -30,6 +31,10 @@ SPLIT = (
 )
 """What the tokenizer may merge: digits stay single, so that any number can be copied, and the parts of a
 turn and of MySQL's answers that never change become one token each."""
+
+
+PRODUCT = re.compile(r"\bB0[0-9A-Z]{8}\b")
+"""A shop's product number: one token, for it is one choice; its ten characters mean nothing one by one."""
 
 
 @dataclass(frozen=True)
@@ -62,8 +67,11 @@ def conversations(rows: Iterable[Row]) -> list[Conversation]:
 
 
 def make_tokenizer(episodes: Sequence[Conversation], vocabulary: int) -> Any:
-    """A byte-level BPE tokenizer with the chat template, trained on the messages that the model will see."""
-    from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
+    """A byte-level BPE tokenizer with the chat template, trained on the messages that the model will see.
+
+    Product numbers in them come on top of `vocabulary`.
+    """
+    from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import PreTrainedTokenizerFast
 
     core = Tokenizer(models.BPE())
@@ -74,8 +82,9 @@ def make_tokenizer(episodes: Sequence[Conversation], vocabulary: int) -> Any:
         ]
     )
     core.decoder = decoders.ByteLevel()
+    texts = [text for each in episodes for role, text in each.messages if role != "system"]
     core.train_from_iterator(
-        (text for each in episodes for role, text in each.messages if role != "system"),
+        texts,
         trainers.BpeTrainer(
             vocab_size=vocabulary,
             special_tokens=[PAD, USER, ASSISTANT, END],
@@ -83,6 +92,8 @@ def make_tokenizer(episodes: Sequence[Conversation], vocabulary: int) -> Any:
             show_progress=False,
         ),
     )
+    numbers = sorted({number for text in texts for number in PRODUCT.findall(text)})
+    core.add_tokens([AddedToken(number, normalized=False) for number in numbers])
     tokenizer: Any = PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]
         tokenizer_object=core, eos_token=END, pad_token=PAD, clean_up_tokenization_spaces=False
     )

@@ -239,6 +239,7 @@ def carry_out(
             weights_sha256=content_hash(folder),
             seconds=clock.end(),
             peak_rss_mb=round(_peak_rss_mb(), 1),
+            cpu_s=round(time.process_time(), 1),
         )
         write_metrics(folder, steps)
         write_manifest(folder, settings, result, data_sha256, describe_origin(origin, rows))

@@ -89,6 +89,7 @@ def get(name: str, out: Path | None, as_json: bool) -> None:
 @click.option("--max-length", type=int, default=2048, show_default=True, help="Tokens of an episode.")
 @seed_option
 @click.option("--threads", type=int, help="CPU threads. [default: all]")
+@click.option("--copying", is_flag=True, help="Born able to repeat words of a long prompt; with --lr 1e-3.")
 @json_option
 def make(
     name: str,

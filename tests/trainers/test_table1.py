@@ -60,6 +60,19 @@ def test_rewards_differences_and_costs_by_hand() -> None:
     assert 0.25 <= low < 0.75 < high <= 1.0
 
 
+def test_cpu_seconds_are_of_sampling_and_training_and_known_whole_or_not_at_all() -> None:
+    def seed(number: int, sampling: float | None, training: float | None) -> SeedResult:
+        trained = {"rro/tasks": Trained(3, 0, 10, 4.0, training)}
+        plain = result(number, (0.0,) * 4, cpu_s=sampling)
+        return msgspec.structs.replace(plain, trained={**plain.trained, **trained})
+
+    both = {row.key: row.cpu_s for row in analyse([seed(0, 3.0, 5.0), seed(1, 5.0, 7.0)]).rows}
+    assert both == {"few-shot": None, "sft": None, "rro/tasks": 10.0, "fixed/tasks": None}
+    one = analyse([seed(0, 3.0, 5.0), seed(1, None, 7.0)])
+    assert {row.cpu_s for row in one.rows} == {None}
+    assert "CPU s" in format_table(one, "webshop")
+
+
 def test_rewards_of_the_drawing_policies_by_hand() -> None:
     drawn = {"sft": Evaluated((0.0, 0.5, 0.5, 0.0), "v1"), "rro/tasks": Evaluated((1.0, 0.5, 0.5, 1.0), "v2")}
     table = analyse([msgspec.structs.replace(result(0, (0.0,) * 4), drawn=drawn)])

@@ -35,6 +35,7 @@ class Row(msgspec.Struct, frozen=True):
         samples: candidates a step, the paper's "# Sample"; None where nothing is explored.
         null: what it would be if candidates were as good as their prefix; None for searches.
         tasks, rollouts, pairs, generated, prompt, sampling_s, training_s, dpo_steps: means over seeds.
+        cpu_s: CPU seconds of sampling and training, mean over seeds; None where some are not known.
         left_out: pairs too long to train on, mean over seeds.
         outcome: mean outcome of the explored trajectories.
         short: in some seed there were too few tasks to spend the budget of tokens on.
@@ -64,6 +65,7 @@ class Row(msgspec.Struct, frozen=True):
     drawn_interval: Interval | None = None
     drawn_over_sft: float | None = None
     drawn_over_sft_interval: Interval | None = None
+    cpu_s: float | None = None
 
 
 class Difference(msgspec.Struct, frozen=True):
@@ -173,6 +175,8 @@ def _costs(sampled: Sequence[Sampled | None], trained: Sequence[Trained | None])
     nulls = [each.null for each in there if each.null is not None]
     worth = [each.outcome for each in there if each.outcome is not None]
     learned = [each for each in trained if each is not None]
+    used = [each.cpu_s for each in there] + [each.cpu_s for each in learned]
+    known = [each for each in used if each is not None]
     return {
         "samples": sum(each.candidates for each in there) / steps if steps else None,
         "null": exact_mean(nulls) if nulls else None,
@@ -186,6 +190,7 @@ def _costs(sampled: Sequence[Sampled | None], trained: Sequence[Trained | None])
         "dpo_steps": exact_mean([each.steps for each in learned]) if learned else 0.0,
         "left_out": exact_mean([each.left_out for each in learned]) if learned else 0.0,
         "outcome": exact_mean(worth) if worth else None,
+        "cpu_s": sum(known) / len(there) if len(known) == len(used) else None,
         "short": any(each.short for each in there),
     }
 

@@ -266,9 +266,9 @@ class _Seed:
         if None in kept.values():
             method = arm.make(self.settings, self.work.experts)
             budget = sampled[f"{ANCHOR}/tasks"].generated if "tokens" in variants else None
-            await self._sample(method, arm, run_dir, start, servers, budget)
+            cpu_s = await self._sample(method, arm, run_dir, start, servers, budget)
             for variant in variants:
-                kept[variant] = self._account(name, run_dir, budget if variant == "tokens" else None)
+                kept[variant] = self._account(name, run_dir, budget if variant == "tokens" else None, cpu_s)
                 write(self._sampled(name, variant), kept[variant])
         for variant, found in kept.items():
             assert found is not None
@@ -282,8 +282,10 @@ class _Seed:
         start: Policy,
         servers: PolicyServers,
         budget: int | None,
-    ) -> None:
+    ) -> float | None:
+        """Returns the CPU seconds that the servers needed for it, where they are known."""
         urls = await servers.serve(start)
+        before = None if run_dir.exists() else servers.cpu_s()
         temperature = self.settings.temperature if arm.temperature is None else arm.temperature
         sampler = Sampler(
             self.work.env,
@@ -311,11 +313,13 @@ class _Seed:
             f"{arm.title}: {stats.tasks_finished} tasks, {stats.pairs} pairs,"
             f" {stats.tokens.completion_tokens:,} tokens"
         )
+        after = servers.cpu_s()
+        return None if before is None or after is None or after < before else after - before
 
     def _sampled(self, name: str, variant: str) -> Path:
         return self.folder / "sampled" / f"{name}-{variant}.json"
 
-    def _account(self, name: str, run_dir: Path, budget: int | None) -> Sampled:
+    def _account(self, name: str, run_dir: Path, budget: int | None, cpu_s: float | None) -> Sampled:
         """What the tasks of a variant cost, and their pairs as a file.
 
         Without a budget these are the tasks that every method explores. With one they are the first tasks
@@ -340,6 +344,7 @@ class _Seed:
         write_pairs(pairs, path)
         summary = stats.summary()
         generated = sum(spent[task_id][0] for task_id in chosen)
+        share = generated / total if total else 0.0
         return Sampled(
             tasks=summary.tasks,
             steps=summary.steps,
@@ -349,9 +354,10 @@ class _Seed:
             pairs=len(pairs),
             generated=generated,
             prompt=sum(spent[task_id][1] for task_id in chosen),
-            seconds=seconds * generated / total if total else 0.0,
+            seconds=seconds * share,
             outcome=summary.mean_outcome,
             short=budget is not None and total < budget,
+            cpu_s=None if cpu_s is None else cpu_s * share,
         )
 
     def _within(self, ids: Sequence[str], spent: dict[str, tuple[int, int]], budget: int | None) -> set[str]:
@@ -375,7 +381,7 @@ class _Seed:
         rows = sum(1 for _ in pairs.open("rb"))
         if not rows:
             self._tell(f"{key}: no pairs, so the SFT policy stands for it")
-            trained[key] = Trained(0, 0, 0, 0.0)
+            trained[key] = Trained(0, 0, 0, 0.0, 0.0)
             return start
         loss = ARMS[key.partition("/")[0]].loss
         settings = self.settings.dpo_settings(pairs, start.checkpoint, out, self.number, loss)
@@ -385,7 +391,7 @@ class _Seed:
         if result.rows_left_out:
             self._tell(f"{key}: {len(result.rows_left_out)} pairs are too long to train on")
         seconds = sum(result.seconds.values())
-        trained[key] = Trained(rows, len(result.rows_left_out), result.steps, seconds)
+        trained[key] = Trained(rows, len(result.rows_left_out), result.steps, seconds, result.cpu_s)
         return await self._policy(out)
 
     async def _thirds(self, key: str, policy: Policy, servers: PolicyServers) -> Thirds:

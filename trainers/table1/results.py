@@ -29,6 +29,8 @@ class Sampled(msgspec.Struct, frozen=True):
         seconds: wall time of the sampling, shared out to these tasks by their generated tokens.
         outcome: mean outcome of the explored trajectories, in [0, 1].
         short: there were too few tasks to spend the budget of tokens on.
+        cpu_s: CPU time of the server meanwhile, shared out likewise; None where it was not started here, or
+            where the sampling was broken off in between.
     """
 
     tasks: int
@@ -42,15 +44,17 @@ class Sampled(msgspec.Struct, frozen=True):
     seconds: float
     outcome: float | None
     short: bool = False
+    cpu_s: float | None = None
 
 
 class Trained(msgspec.Struct, frozen=True):
-    """A DPO: its rows, those left out, its steps and wall seconds. Zero rows: nothing was trained."""
+    """A DPO: its rows, those left out, its steps, wall and CPU seconds. Zero rows: nothing was trained."""
 
     rows: int
     left_out: int
     steps: int
     seconds: float
+    cpu_s: float | None = None
 
 
 class Evaluated(msgspec.Struct, frozen=True):

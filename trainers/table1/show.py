@@ -24,7 +24,7 @@ def format_table(table: Table, env: str) -> str:
     grid = Grid(title=f"Table 1, {env}: {table.seeds} seeds x {table.held_out} held-out tasks, greedy")
     for name in ("policy", "reward [95 %]", "over SFT [95 %]", "samples", "null", "rollouts", "tokens"):
         grid.add_column(name, justify="left" if name == "policy" else "right")
-    for name in ("tasks", "pairs", "seconds", "paper"):
+    for name in ("tasks", "pairs", "seconds", "CPU s", "paper"):
         grid.add_column(name, justify="right")
     for row in table.rows:
         costs = (row.rollouts, row.generated, row.tasks, row.pairs, row.sampling_s + row.training_s)
@@ -35,6 +35,7 @@ def format_table(table: Table, env: str) -> str:
             _number(row.samples, ".2f"),
             _number(row.null, ".2f"),
             *(f"{cost:,.0f}" if row.tasks else "" for cost in costs),
+            _number(row.cpu_s, ",.0f"),
             paper(row.key, env),
         )
     parts = [_text(grid)]

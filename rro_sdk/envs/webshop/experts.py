@@ -92,7 +92,7 @@ def script(way: Plan) -> Iterator[tuple[str, str]]:
         yield "Nothing on this page fits in all, so I look at the next.", "click[next >]"
     yield (
         f"{way.product.asin} looks right in kind and price, so I open it.",
-        f"click[{way.product.asin.lower()}]",
+        f"click[{way.product.asin}]",
     )
     for name, value in way.options.items():
         yield f"The instruction asks for {value}, so I choose this {name}.", f"click[{value}]"

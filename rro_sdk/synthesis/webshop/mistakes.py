@@ -60,7 +60,7 @@ def _product(env: WebShop, goal: Goal, way: Plan, rng: Random) -> Mistake | None
         best = choices(product, goal, fixed=env.settings.fixed)
         if env.judge(goal, product, best).reward < 1.0:
             thought = f"{asin} may be what is asked for, so I open it."
-            wrong = Turn(thought, f"click[{asin.lower()}]", mistake=True)
+            wrong = Turn(thought, f"click[{asin}]", mistake=True)
             back = Turn("It does not fit in all that is asked for, so I go back.", "click[< prev]")
             return Mistake((wrong, back), 1)
     return None

@@ -1,0 +1,85 @@
+"""An induction circuit that a tiny policy is born with, so that it can repeat words from a long prompt.
+
+Trained on replies alone, a model of a few million parameters does not find such a circuit within the tokens
+of an experiment here: it wrote the right searches and never a product's number. With two layers set at birth,
+it copies a word that followed the current one before, and training does the rest. The circuit is that of
+Olsson et al., "In-context Learning and Induction Heads" (2022); weights set at birth in place of found ones
+are those of Trockman & Kolter, "Mimetic Initialization of Self-Attention Layers" (2023).
+
+    layer 0, head 0   looks one place back and writes what stands there into the last dimensions
+    layer 1, heads    look for places whose last dimensions are like the token at hand, and add what is there
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+ROPE_THETA = 1e6
+"""Slower rotations than the usual 1e4: over `REACH` places 16 of a head's 32 dimensions keep still, not 8."""
+
+REACH = 1000
+"""Places over which a match is to be found."""
+
+_STD = 0.1
+"""Of an embedding's entries. With the usual 0.02 tied scores begin near 0, whatever is copied."""
+
+_CONSTANT = 4.0
+"""The first dimension of every embedding, in standard deviations: all that layer 0's head looks at."""
+
+_BACK, _MATCH = 7.0, 12.0
+"""By how much the place before is above its neighbours, and a true match above none, in a head's scores."""
+
+_COPY = 0.4
+"""Of what is copied, against embeddings of `_STD`."""
+
+
+def set_at_birth(model: Any, head: int) -> None:
+    """Set the weights of an untrained Llama's first two layers.
+
+    Args:
+        model: of two layers and two heads at least, with tied embeddings and `ROPE_THETA`.
+        head: width of a head.
+    """
+    import torch
+
+    width: int = model.config.hidden_size
+    half, last = head // 2, width - head  # the dimensions from `last` on hold what stands one place back
+    speed = ROPE_THETA ** -(torch.arange(half) / half)
+    still = torch.nonzero(speed * REACH < 1.2).flatten()
+    still = torch.cat([still, still + half])
+    normed = 1 / math.sqrt((_CONSTANT**2 + last - 1) / width)  # what the norm makes of one deviation
+    with torch.no_grad():
+        embedding = torch.randn(model.config.vocab_size, width) * _STD
+        embedding[:, 0] = _CONSTANT * _STD
+        embedding[:, last:] = 0
+        model.model.embed_tokens.weight.copy_(embedding)
+        short = torch.randn(head, width) / math.sqrt(last - 1)  # a token in the width of a head
+        short[:, 0] = short[:, last:] = 0
+
+        back = model.model.layers[0].self_attn
+        scale = math.sqrt(_BACK * math.sqrt(head) / float((1 - speed.cos()).sum())) / (_CONSTANT * normed)
+        back.q_proj.weight[:head] = back.k_proj.weight[:head] = back.o_proj.weight[:, :head] = 0
+        back.q_proj.weight[:half, 0] = scale
+        back.k_proj.weight[:half, 0] = scale * speed.cos()  # turned by one place
+        back.k_proj.weight[half:head, 0] = scale * speed.sin()
+        back.v_proj.weight[:head] = short
+        back.o_proj.weight[last:, :head] = torch.eye(head) * _STD
+
+        find = model.model.layers[1].self_attn
+        scale = math.sqrt(_MATCH * math.sqrt(head) / len(still))
+        heads = width // head - 1
+        share = (last - 1) // heads  # each copies its part of a token
+        for number in range(heads):
+            own = slice(number * head, (number + 1) * head)
+            mix = torch.linalg.qr(torch.randn(head, len(still)))[0].T
+            for name, side in (("q_proj", mix @ short), ("k_proj", torch.zeros(len(still), width))):
+                if name == "k_proj":
+                    side[:, last:] = mix
+                weights = torch.zeros(head, width)
+                weights[still] = scale * side
+                getattr(find, name).weight[own] = weights
+            places = torch.arange(share)
+            find.v_proj.weight[own] = find.o_proj.weight[:, own] = 0
+            find.v_proj.weight[number * head + places, 1 + number * share + places] = 1
+            find.o_proj.weight[1 + number * share + places, number * head + places] = _COPY
