@@ -267,7 +267,7 @@ class _Seed:
             method = arm.make(self.settings, self.work.experts)
             budget = sampled[f"{ANCHOR}/tasks"].generated if "tokens" in variants else None
             cpu_s = await self._sample(method, arm, run_dir, start, servers, budget)
-            for variant in variants:
+            for variant in [each for each, found in kept.items() if found is None]:
                 kept[variant] = self._account(name, run_dir, budget if variant == "tokens" else None, cpu_s)
                 write(self._sampled(name, variant), kept[variant])
         for variant, found in kept.items():
