@@ -73,12 +73,9 @@ def set_at_birth(model: Any, head: int) -> None:
         for number in range(heads):
             own = slice(number * head, (number + 1) * head)
             mix = torch.linalg.qr(torch.randn(head, len(still)))[0].T
-            for name, side in (("q_proj", mix @ short), ("k_proj", torch.zeros(len(still), width))):
-                if name == "k_proj":
-                    side[:, last:] = mix
-                weights = torch.zeros(head, width)
-                weights[still] = scale * side
-                getattr(find, name).weight[own] = weights
+            find.q_proj.weight[own] = find.k_proj.weight[own] = 0
+            find.q_proj.weight[number * head + still] = scale * (mix @ short)
+            find.k_proj.weight[number * head + still, last:] = scale * mix
             places = torch.arange(share)
             find.v_proj.weight[own] = find.o_proj.weight[:, own] = 0
             find.v_proj.weight[number * head + places, 1 + number * share + places] = 1
