@@ -16,15 +16,10 @@ import msgspec
 from rro_sdk.errors import ConfigError, DataError, JournalError
 from rro_sdk.export.trl import write_pairs
 from rro_sdk.fingerprint import difference, task_digest
+from rro_sdk.journal.reading import RunHeader, TaskStates
 from rro_sdk.journal.recorder import JournalRecorder
 from rro_sdk.journal.rows import event_row, task_row
-from rro_sdk.journal.store import (
-    Journal,
-    RunHeader,
-    TaskStates,
-    never_began,
-    refuse_existing,
-)
+from rro_sdk.journal.store import Journal, never_began, refuse_existing
 from rro_sdk.journal.writer import JournalWriter
 from rro_sdk.pairs import pairs_of
 from rro_sdk.recording import TaskMemory

@@ -33,11 +33,10 @@ from rro_sdk.cluster.blocks import (
 )
 from rro_sdk.cluster.crew import Crew, SamplerLost, Totals
 from rro_sdk.cluster.merge import AT_ONCE, PAGE_SIZE, Merger
+from rro_sdk.cluster.roster import Roster
 from rro_sdk.cluster.shard import fetch
 from rro_sdk.cluster.shared import SharedFolder
-from rro_sdk.cluster.worker import Hello
 from rro_sdk.errors import ConfigError, DataError, JournalError, RROError, ServerError
-from rro_sdk.fingerprint import difference
 from rro_sdk.journal import Journal, RunHeader
 from rro_sdk.run import Run, refuse_other, refuse_other_header
 from rro_sdk.types import Resumed, Task
@@ -54,21 +53,11 @@ LOOK_S = 0.5
 RIVALS_S = 10.0
 """Between two looks for a driver that took the run over."""
 
+ANSWER_S = 60.0
+"""How long a sampler has to say how it stands."""
+
 TAKE_S = 5.0
 """How long a sampler has to record what it holds of a block that is taken from it."""
-
-MOST_STARTS = 3
-"""A sampler that dies so often before it does anything would do so again."""
-
-NO_SAMPLER_S = 600.0
-"""How long a run waits for its samplers when it begins, and goes on without any while nodes come back."""
-
-AGAIN_S = 5.0
-"""Before a sampler is made anew on a node that did not see the shared folder: it may be mounted soon."""
-
-STOP_S = 60.0
-"""How long samplers have to stop; those that do not are killed, which costs nothing but what is in flight."""
-
 
 ACCOUNT = "run.json"
 
@@ -105,12 +94,10 @@ class Driver:
         self.totals = Totals()
         self._crew, self._shared, self._dir = crew, shared, run_dir
         self._resume, self._block_tasks, self._note = resume, block_tasks, note
-        self._ready = [asyncio.Event() for _ in range(crew.size)]
+        self._roster = Roster(crew, shared.url)
         self._depth = [1] * crew.size
         self._changed = asyncio.Event()
         self._recorded: list[dict[str, int]] = [{} for _ in range(crew.size)]
-        self._token = ""
-        self._first: Hello | None = None
         self._why = ""
 
     @staticmethod
@@ -142,8 +129,7 @@ class Driver:
             DataError: tasks that are not those of the run, or an id given twice.
             RROError: what ended the run; what was recorded is kept.
         """
-        self._token = token
-        header = await self._muster()
+        header = await self._roster.muster(token)
         journal = await asyncio.to_thread(self._open, header)
         try:
             merger = Merger(self._dir)
@@ -158,88 +144,6 @@ class Driver:
             journal.close()
         if self.totals.tasks and not self.totals.finished:
             raise ServerError(f"every task was set aside, the last one for: {self._why}")
-
-    async def _muster(self) -> RunHeader:
-        """Wait for every sampler, and see that all can do the same work."""
-        try:
-            async with asyncio.timeout(NO_SAMPLER_S):
-                hellos = await asyncio.gather(*map(self._first_hello, range(self._crew.size)))
-        except TimeoutError:
-            absent = sum(not each.is_set() for each in self._ready)
-            raise ConfigError(
-                f"{absent} of {self._crew.size} samplers did not come up within {NO_SAMPLER_S:g} s: others"
-                " hold the cluster's CPUs, or nodes hang; ask for fewer samplers, or free some"
-            ) from None
-        self._first = hellos[0]
-        self._refuse(hellos, ("data", "model", "environment"))
-        return self._first.header
-
-    async def _first_hello(self, member: int) -> Hello:
-        why = ""
-        for _ in range(MOST_STARTS):
-            try:
-                hello = await self._crew.hello(member)
-            except SamplerLost as lost:
-                why = str(lost) or why
-                await self._crew.replace(member)
-            else:
-                self._ready[member].set()
-                return hello
-        raise ConfigError(
-            f"a sampler died {MOST_STARTS} times while it started{f' ({why})' if why else ''};"
-            " see the cluster's logs"
-        )
-
-    async def _renew(self, member: int) -> None:
-        """Make a sampler anew and wait for it, as long as it takes while there are others."""
-        await self._crew.replace(member)
-        until = time.monotonic() + NO_SAMPLER_S
-        why = ""
-        while not self._ready[member].is_set():
-            try:
-                async with asyncio.timeout(NO_SAMPLER_S):
-                    hello = await self._crew.hello(member)
-            except SamplerLost as lost:
-                why = str(lost) or why
-                await asyncio.sleep(LOOK_S)
-                await self._crew.replace(member)
-            except TimeoutError:
-                pass  # its node has not come back
-            else:
-                if hello.token == self._token:
-                    self._refuse([hello], ("data", "environment"))  # weights may have been reloaded since
-                    self._ready[member].set()
-                    return
-                why = self._blind(hello)
-                await asyncio.sleep(AGAIN_S)
-                await self._crew.replace(member)
-            if any(each.is_set() for each in self._ready):
-                until = time.monotonic() + NO_SAMPLER_S
-            elif time.monotonic() > until:
-                raise ConfigError(
-                    f"no sampler came up within {NO_SAMPLER_S:g} s{f' ({why})' if why else ''};"
-                    " see what became of the cluster"
-                )
-
-    def _refuse(self, hellos: list[Hello], names: Sequence[str]) -> None:
-        """Raise where a sampler sees no shared folder, or is not like the run's first one in these."""
-        first = self._first
-        assert first is not None
-        for hello in hellos:
-            if hello.token != self._token:
-                raise ConfigError(self._blind(hello))
-            for name in names:
-                one, other = getattr(first.header, name), getattr(hello.header, name)
-                if (found := difference(one, other, name)) is not None:
-                    raise ConfigError(
-                        f"nodes {first.node} and {hello.node} differ: {found}; give all of them the same"
-                    )
-
-    def _blind(self, hello: Hello) -> str:
-        return (
-            f"node {hello.node} does not see the shared folder {self._shared.url}, or may not write there"
-            f"{f' ({hello.trouble})' if hello.trouble else ''}: mount it at the same path on every node"
-        )
 
     def _open(self, header: RunHeader) -> Journal:
         """The run's own journal, begun or gone on with, and its account on shared storage."""
@@ -290,7 +194,7 @@ class Driver:
         finally:
             self._shared.give_up()  # who waits for storage now would keep the run from its end
             # Whoever interrupts a second time does not wait for either; a later run makes up for both.
-            await self._stand_down()
+            await self._roster.stand_down()
             await self._merge_left(done, merger)
 
     async def _keep_busy(
@@ -301,7 +205,7 @@ class Driver:
         async with asyncio.TaskGroup() as group:
             while not blocks.ended or given.open:
                 changed, block = self._changed, None
-                if self._ready[member].is_set() and len(running) < self._depth[member]:
+                if self._roster.ready(member) and len(running) < self._depth[member]:
                     block = await self._next(member, not running, blocks, given, done)
                 if block is not None:
                     call = asyncio.ensure_future(self._crew.run(member, block))
@@ -377,7 +281,7 @@ class Driver:
 
     def _lose(self, member: int, block: Block, given: Assignments) -> None:
         """A block's sampler is gone: the block goes back, and the sampler is made anew by who looks at it."""
-        self._miss(member)
+        self._count_lost(member)
         given.lost(block)
         if given.losses(block, progressed=bool(self._recorded[member].get(block.epoch))) >= MOST_LOSSES:
             raise JournalError(
@@ -386,19 +290,17 @@ class Driver:
             )
         self._stir()
 
-    def _miss(self, member: int) -> None:
-        """Count a loss once, whoever of a sampler's blocks and its keeper is told of it first."""
-        if self._ready[member].is_set():
-            self._ready[member].clear()
+    def _count_lost(self, member: int) -> None:
+        if self._roster.miss(member):
             self.totals.lost += 1
 
     async def _look(self, member: int) -> None:
         """Keep one sampler: ask how it stands, make it anew when it is gone."""
         while True:
-            if not self._ready[member].is_set():
-                await self._renew(member)
+            if not self._roster.ready(member):
+                await self._roster.renew(member)
             try:
-                async with asyncio.timeout(STOP_S):
+                async with asyncio.timeout(ANSWER_S):
                     progress = await self._crew.progress(member)
                 wanted = 1 + -(-max(1, progress.room) // self._block_tasks)
                 self._depth[member] = min(wanted, MOST_BLOCKS)
@@ -406,7 +308,7 @@ class Driver:
                 self.totals.sampler_mb = max(self.totals.sampler_mb, progress.rss_mb)
                 self._note(self.totals)
             except SamplerLost:
-                self._miss(member)
+                self._count_lost(member)
                 continue
             except TimeoutError:
                 pass  # busy or frozen: the cluster says when it is dead, and its blocks are late meanwhile
@@ -463,20 +365,6 @@ class Driver:
     def _stir(self) -> None:
         changed, self._changed = self._changed, asyncio.Event()
         changed.set()
-
-    async def _stand_down(self) -> None:
-        """Stop every sampler; what does not stop in time is killed when its crew closes."""
-
-        async def stop(member: int) -> None:
-            if not self._ready[member].is_set():
-                return  # it is gone, or has no place yet, and would not answer
-            try:
-                async with asyncio.timeout(STOP_S):
-                    await self._crew.stop(member)
-            except (SamplerLost, TimeoutError, RROError):
-                pass
-
-        await asyncio.gather(*(stop(member) for member in range(self._crew.size)))
 
 
 class _Source:

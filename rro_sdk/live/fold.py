@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
 from typing import get_args
 
-from rro_sdk.journal.store import RunHeader, Spent
+from rro_sdk.journal.reading import RunHeader, Spent
 from rro_sdk.ledger import Entry, Kind, TaskAccount
 from rro_sdk.live.status import Phase, SamplerStatus
 from rro_sdk.live.view import TaskCounts, View

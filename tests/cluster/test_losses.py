@@ -85,7 +85,8 @@ async def test_a_sampler_that_never_answers_keeps_no_run_from_its_end(
 ) -> None:
     monkeypatch.setattr("rro_sdk.cluster.blocks.SLOW_S", 0.2)
     monkeypatch.setattr("rro_sdk.cluster.driver.TAKE_S", 0.1)
-    monkeypatch.setattr("rro_sdk.cluster.driver.STOP_S", 0.1)
+    monkeypatch.setattr("rro_sdk.cluster.driver.ANSWER_S", 0.1)
+    monkeypatch.setattr("rro_sdk.cluster.roster.STOP_S", 0.1)
     async with asyncio.timeout(LIMIT_S):
         totals, _ = await world.drive(Frozen)
     assert totals.moved >= 1 and world.export == expected
@@ -133,7 +134,7 @@ class OtherData(Returning):
 async def test_a_node_that_comes_back_before_its_mounts_is_waited_for(
     world: World, expected: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("rro_sdk.cluster.driver.AGAIN_S", 0.0)
+    monkeypatch.setattr("rro_sdk.cluster.roster.AGAIN_S", 0.0)
     async with asyncio.timeout(LIMIT_S):
         totals, crew = await world.drive(Returning)
     assert (totals.lost, crew.lost) == (1, 1) and world.export == expected
@@ -176,7 +177,7 @@ class Crowded(LocalCrew):
 async def test_a_cluster_that_others_fill_is_not_waited_for_for_ever(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("rro_sdk.cluster.driver.NO_SAMPLER_S", 0.5)
+    monkeypatch.setattr("rro_sdk.cluster.roster.NO_SAMPLER_S", 0.5)
     with pytest.raises(ConfigError, match=r"1 of 2 samplers did not come up within 0\.5 s"):
         await world.drive(Crowded)
     assert not world.run.exists()
