@@ -108,6 +108,13 @@ def test_places_may_change_and_settings_may_not(tmp_path: Path) -> None:
         assert compared(before) != compared(parse_config(tree(tmp_path, **changes)))
 
 
+def test_a_loop_that_one_long_row_ended_may_drop_it(tmp_path: Path) -> None:
+    drops = {"allow_drop": True}
+    assert compared(parse_config(tree(tmp_path))) == compared(
+        parse_config(tree(tmp_path, sft=drops, dpo=drops))
+    )
+
+
 def test_no_password_is_kept(tmp_path: Path) -> None:
     given = tree(tmp_path)
     given["environment"]["options"] = {"url": "mysql://me:secret@127.0.0.1:3306", "max_steps": 3}

@@ -22,9 +22,11 @@ from servers.fake import FakeServer, FakeSettings, Fault, Reply
 from servers.settings import ServerSettings
 from tests.checkpoints import write_checkpoint
 from tests.iterate.world import ToyTrainer, tree, unwatched, write_tasks
+from trainers.events import TrainResult
 from trainers.iterate import LoopSummary, Parts, begun_with, format_loop, iterate, parse_config
 from trainers.iterate.folder import LoopFolder, StageRecord
 from trainers.iterate.plan import Plan, Stage
+from trainers.settings import DPOSettings, TrainSettings
 
 
 class Killed(BaseException):
@@ -204,6 +206,24 @@ async def test_another_configuration_is_refused_by_name(bench: Bench) -> None:
         with pytest.raises(ConfigError, match=difference):
             await bench.run(**{"iterations": 1, **change})
     assert bench.left() == before
+
+
+class Particular(ToyTrainer):
+    """Pairs that it cannot train on end it, unless they may be dropped."""
+
+    def __call__(self, settings: TrainSettings, **given: Any) -> TrainResult:
+        if isinstance(settings, DPOSettings) and not settings.allow_drop:
+            raise DataError("line 1 is too long")
+        return super().__call__(settings, **given)
+
+
+async def test_a_loop_that_one_long_pair_ended_goes_on_without_it(bench: Bench) -> None:
+    bench.trainer = Particular()
+    with pytest.raises(DataError, match="line 1 is too long"):
+        await bench.run(iterations=1)
+    before = set(bench.left())
+    summary = await bench.run(iterations=1, dpo={"allow_drop": True})
+    assert before and len(summary.iterations) == 2
 
 
 async def test_other_data_is_refused_by_name(bench: Bench) -> None:

@@ -186,14 +186,20 @@ def parse_config(tree: Mapping[str, Any]) -> Config:
 def compared(config: Config) -> dict[str, Any]:
     """What must be the same when a loop goes on.
 
-    Left out is where things are: folders and files (their contents are compared), servers, devices and nodes.
+    Left out is where things are: folders and files (their contents are compared), servers, devices and nodes;
+    and whether rows that do not fit are dropped, so that a loop that one of them ended can go on.
     """
     found: dict[str, Any] = msgspec.to_builtins(without_credentials(config))
     for name in ("model", "out", "servers", "cluster"):
         del found[name]
     for name in ("train", "held_out"):
         del found["environment"][name]
-    for table, name in (("sft", "data"), ("method", "experts")):
+    for table, name in (
+        ("sft", "data"),
+        ("sft", "allow_drop"),
+        ("dpo", "allow_drop"),
+        ("method", "experts"),
+    ):
         (found[table] or {}).pop(name, None)
     return found
 
