@@ -16,6 +16,7 @@ import math
 import os
 import random
 import shutil
+import signal
 import sys
 import tempfile
 import threading
@@ -274,6 +275,8 @@ def _rate(step: int, steps: int, warmup: int) -> float:
 
 def _end_with_parent() -> None:
     """Interrupt this process when its standard input closes: the parent is gone and nobody waits."""
+    # A parent that ignores interrupts, as one in the background of a script does, hands that on.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
     def watch() -> None:
         while os.read(0, 1024):

@@ -231,6 +231,29 @@ def test_a_killed_parent_leaves_no_child_and_no_folder(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["sft.jsonl"]
 
 
+def test_it_ends_with_its_parent_also_where_interrupts_are_ignored(tmp_path: Path) -> None:
+    """As for whatever a shell without job control starts in the background."""
+    data = write_rows(tmp_path / "sft.jsonl", episode_rows(8))
+    settings: dict[str, object] = {"data": str(data), "out": str(tmp_path / "out"), "parameters": 0.1}
+    settings |= {"vocabulary": 300, "epochs": 1000, "threads": 1}
+    ignored = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        child = subprocess.Popen(
+            [sys.executable, "-m", "trainers.tiny_model", json.dumps(settings)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+        )
+    finally:
+        signal.signal(signal.SIGINT, ignored)
+    try:
+        assert child.stdout is not None and b"step" in child.stdout.readline()
+        child.communicate(timeout=60)  # closes its standard input
+    finally:
+        child.kill()
+    assert child.returncode == 130
+    assert [path.name for path in tmp_path.iterdir()] == ["sft.jsonl"]
+
+
 class Ended(NamedTuple):
     returncode: int
     stdout: str
