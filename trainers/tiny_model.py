@@ -34,7 +34,7 @@ from trainers.rows import file_sha256, read_rows
 from trainers.saving import MANIFEST, sync
 from trainers.tiny import Made, Progress, TinySettings, refuse_taken
 from trainers.tiny_copying import ROPE_THETA, set_at_birth
-from trainers.tiny_text import Conversation, conversations, encode, make_tokenizer
+from trainers.tiny_text import Conversation, conversations, encode, make_tokenizer, product_numbers
 
 HEAD = 32
 """Width of an attention head."""
@@ -209,7 +209,7 @@ def _train(
         )
     )
     if settings.copying:
-        set_at_birth(model, HEAD)
+        set_at_birth(model, HEAD, product_numbers(tokenizer))
     optimizer = torch.optim.AdamW(model.parameters(), lr=settings.lr, weight_decay=0.0, fused=True)
     steps = settings.epochs * math.ceil(len(encoded) / settings.batch_size)
     losses: list[float] = []

@@ -101,6 +101,12 @@ def make_tokenizer(episodes: Sequence[Conversation], vocabulary: int) -> Any:
     return tokenizer
 
 
+def product_numbers(tokenizer: Any) -> list[int]:
+    """Ids of the product numbers that are tokens of their own."""
+    added = tokenizer.get_added_vocab()
+    return sorted(place for text, place in added.items() if PRODUCT.fullmatch(text))
+
+
 def encode(episode: Conversation, tokenizer: Any) -> tuple[list[int], list[bool]]:
     """Token ids as the chat template gives them, and which of them the loss is on."""
     roles = {
