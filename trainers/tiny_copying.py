@@ -10,8 +10,8 @@ are those of Trockman & Kolter, "Mimetic Initialization of Self-Attention Layers
     layer 1, heads    look for places whose last dimensions are like the token at hand, and add what is there
     layer 2, heads    look for tokens of one kind, product numbers, and add what is there
 
-With the first two alone some trainings learned which number of a page to name and some named any number at all,
-by chance of the seed and of the machine's arithmetic.
+With the first two alone some trainings learned to name a number of the page and some named any number at
+all, by chance of the seed and of the machine's arithmetic.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ _CONSTANT = 4.0
 """The first dimension of every embedding, in standard deviations: all that layer 0's head looks at."""
 
 _BACK, _MATCH, _POINT = 7.0, 12.0, 6.0
-"""By how much the place before is above its neighbours, a true match above none, and a token of the kind above
-others, in a head's scores."""
+"""By how much, in a head's scores, the place before is above its neighbours, a true match above none, and a
+token of the kind above others (by a third of that, once layer 1 has added what it copies)."""
 
 _COPY = 0.4
 """Of what is copied, against embeddings of `_STD`."""

@@ -23,14 +23,14 @@ WORDS = 1000
 PAGE = "Observation: [SEP] B0GSFU9C98 [SEP] Red Mug [SEP] B0GJ5IAFK5 [SEP] Blue Mug"
 
 
-def untrained(width: int) -> Any:
+def untrained(width: int, layers: int = 2) -> Any:
     torch.manual_seed(0)
     return LlamaForCausalLM(
         LlamaConfig(
             vocab_size=WORDS,
             hidden_size=width,
             intermediate_size=width,
-            num_hidden_layers=2,
+            num_hidden_layers=layers,
             num_attention_heads=width // HEAD,
             num_key_value_heads=width // HEAD,
             tie_word_embeddings=True,
@@ -58,11 +58,32 @@ def test_it_is_born_able_to_repeat_what_it_never_saw(width: int, gap: int) -> No
     assert copied(model, gap) > 0.1
 
 
+@pytest.mark.parametrize("width", [96, 160, 256])
+def test_it_is_born_with_a_look_at_what_is_of_a_kind(width: int) -> None:
+    """The last word looks at the ten words of the kind, of three hundred."""
+    model, kind = untrained(width, layers=3), range(WORDS - 200, WORDS)
+    model.set_attn_implementation("eager")
+    draw = torch.Generator().manual_seed(1)
+    ids = torch.randint(0, WORDS - 200, (8, 300), generator=draw)
+    ids[:, 20:220:20] = torch.randint(kind.start, kind.stop, (8, 10), generator=draw)
+
+    def looked() -> float:
+        """Of the third layer's heads but the last, which is left to chance."""
+        with torch.no_grad():
+            heads = model(input_ids=ids, output_attentions=True).attentions[2][:, :-1, -1]
+        return float(heads[..., 20:220:20].sum(dim=-1).mean())
+
+    assert looked() == pytest.approx(10 / 300, abs=0.01)
+    set_at_birth(model, HEAD, kind)
+    assert looked() > 3 * 10 / 300
+    assert copied(model, 50) > 0.05  # of chance there is a thousandth
+
+
 def test_the_weights_are_of_the_seed() -> None:
     first, again = untrained(96), untrained(96)
     for model in (first, again):
         torch.manual_seed(7)
-        set_at_birth(model, HEAD)
+        set_at_birth(model, HEAD, range(10))
     for one, other in zip(first.parameters(), again.parameters(), strict=True):
         assert torch.equal(one, other)
         assert torch.isfinite(one).all()
