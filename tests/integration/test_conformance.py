@@ -347,7 +347,8 @@ async def test_an_update_that_waits_goes_before_later_requests(
         assert (await first)["metadata"]["weight_versions"] == [
             {"version": "default", "start": 0, "end": 400}
         ]
-        assert (await updating).json()["success"]
+        body = (await updating).json()
+        assert body["success"], body["message"]
     finally:
         await http.post("/update_weight_version", json={"new_version": "default"})
 
