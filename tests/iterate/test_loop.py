@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import AsyncIterator
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -18,12 +17,12 @@ from rro_sdk.errors import TrainingError as NoPairs
 from rro_sdk.evaluation import evaluate
 from rro_sdk.journal import Journal
 from rro_sdk.pairs import pairs_of
-from servers.fake import FakeServer, FakeSettings, Fault, Reply
-from servers.settings import ServerSettings
+from servers.fake import FakeServer, FakeSettings
 from tests.checkpoints import write_checkpoint
-from tests.iterate.world import ToyTrainer, tree, unwatched, write_tasks
+from tests.iterate.bench import Bench
+from tests.iterate.world import ToyTrainer, write_tasks
 from trainers.events import TrainResult
-from trainers.iterate import LoopSummary, Parts, begun_with, format_loop, iterate, parse_config
+from trainers.iterate import begun_with, format_loop
 from trainers.iterate.folder import LoopFolder, StageRecord
 from trainers.iterate.plan import Plan, Stage
 from trainers.settings import DPOSettings, TrainSettings
@@ -31,71 +30,6 @@ from trainers.settings import DPOSettings, TrainSettings
 
 class Killed(BaseException):
     """The process ends here."""
-
-
-class Bench:
-    """A loop's folder, a fake server that outlives every run of it, and a trainer that counts."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.trainer = ToyTrainer()
-        self.bias: dict[str, float] = {}
-        self.said: list[str] = []
-        tree(folder)
-        self.reply: Reply = self.scripted
-        self.server = FakeServer(
-            FakeSettings(reply=lambda *asked: self.reply(*asked), model_path=str(folder / "base"))
-        )
-
-    @property
-    def out(self) -> Path:
-        return self.folder / "out"
-
-    def tree(self, **changes: Any) -> dict[str, Any]:
-        return tree(self.folder, **{"servers": {"urls": [self.server.url]}, **changes})
-
-    async def run(self, **changes: Any) -> LoopSummary:
-        return await self._iterate(parse_config(self.tree(**changes)))
-
-    async def resume(self) -> LoopSummary:
-        return await self._iterate(begun_with(self.out))
-
-    async def _iterate(self, config: Any) -> LoopSummary:
-        return await iterate(
-            config,
-            say=self.said.append,
-            watch=unwatched,
-            parts=Parts(train_sft=self.trainer, train_dpo=self.trainer),
-        )
-
-    def start_over(self) -> None:
-        """Remove the loop; the server, whose folder goes with it, comes back with the base model."""
-        shutil.rmtree(self.out)
-        self.server.befall(Fault("restart"))
-
-    def records(self) -> dict[str, StageRecord]:
-        return {stage.name: record for stage, record in LoopFolder(self.out).records().items()}
-
-    def left(self) -> dict[str, Any]:
-        """All of a loop that must not depend on how often it was killed."""
-        return {
-            name: (record.hashes, record.inputs, record.weight_version, record.result.get("mean_outcome"))
-            for name, record in self.records().items()
-        }
-
-    def scripted(self, messages: object, seed: int | None, index: int) -> str:
-        """Two turns in three go on, the others end; `bias` shifts the outcome by weight version."""
-        drawn = seed or 0
-        if (reward := self.bias.get(self.server.weight_version)) is not None:
-            return f"Action: end {reward}"
-        return f"Action: go {drawn % 5}" if drawn % 3 else f"Action: end {drawn // 3 % 3 / 2}"
-
-
-@pytest.fixture
-async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
-    made = Bench(tmp_path)
-    async with made.server:
-        yield made
 
 
 async def test_a_loop_from_sft_to_the_last_evaluation(bench: Bench) -> None:
@@ -269,96 +203,6 @@ async def test_the_loop_stops_early_and_keeps_the_best(bench: Bench, monkeypatch
     assert sorted(each.name for each in (bench.out / "checkpoints").iterdir()) == ["001", "003"]
     assert [each.kept for each in summary.iterations] == [False, True, False, True]
     assert Path(summary.best_checkpoint).is_dir()
-
-
-class Machines:
-    """Stands for a machine that starts servers: each start is a fake server of its own."""
-
-    def __init__(self, bench: Bench) -> None:
-        self._bench = bench
-        self.events: list[str] = []
-        self._pid = count(1000)
-        self.running = 0
-
-    def make(self, settings: ServerSettings, number: int) -> Any:
-        machines, bench = self, self._bench
-
-        class Started:
-            def __init__(self) -> None:
-                self.fakes = [
-                    FakeServer(
-                        FakeSettings(
-                            reply=bench.reply,
-                            model_path=str(settings.model),
-                            weight_version=settings.weight_version,
-                        )
-                    )
-                    for _ in range(number)
-                ]
-                self.pids: tuple[int, ...] = ()
-
-            @property
-            def urls(self) -> tuple[str, ...]:
-                return tuple(fake.url for fake in self.fakes)
-
-            def alive(self) -> bool:
-                return bool(self.pids)
-
-            async def __aenter__(self) -> object:
-                machines.events.append(f"start {settings.weight_version}")
-                self.pids = tuple(next(machines._pid) for _ in self.fakes)
-                machines.running += 1
-                for fake in self.fakes:
-                    await fake.start()
-                return self
-
-            async def __aexit__(self, *error: object) -> None:
-                machines.events.append("stop")
-                machines.running -= 1
-                for fake in self.fakes:
-                    await fake.stop()
-
-        return Started()
-
-    async def run(self, **changes: Any) -> LoopSummary:
-        bench = self._bench
-
-        def train(settings: Any, **kwargs: Any) -> Any:
-            self.events.append(f"train beside {self.running}")
-            return bench.trainer(settings, **kwargs)
-
-        config = parse_config(tree(bench.folder, **changes))
-        parts = Parts(make_servers=self.make, train_sft=train, train_dpo=train)
-        return await iterate(config, say=bench.said.append, watch=unwatched, parts=parts)
-
-
-async def test_servers_of_their_own_are_started_once(bench: Bench) -> None:
-    machines = Machines(bench)
-    summary = await machines.run(servers={"start": 2})
-    first = summary.iterations[0].weight_version
-    assert machines.events == ["train beside 0", f"start {first}", "train beside 1", "train beside 1", "stop"]
-    assert summary.server_processes == 2
-    for record in bench.records().values():
-        assert {server.weight_version for server in record.servers} <= {record.weight_version}
-        assert len(record.servers) == (2 if record.kind in ("reload", "sample", "evaluate") else 0)
-
-
-async def test_a_shared_device_is_free_while_a_trainer_runs(bench: Bench) -> None:
-    machines = Machines(bench)
-    summary = await machines.run(servers={"share_device": True})
-    versions = [each.weight_version for each in summary.iterations]
-    assert machines.events == [
-        event for version in versions for event in ("train beside 0", f"start {version}", "stop")
-    ]
-    assert summary.server_processes == 3
-
-
-async def test_a_run_apart_gives_the_same_policies(bench: Bench) -> None:
-    given_ones = await bench.run(iterations=1)
-    shutil.rmtree(bench.out)
-    started = await Machines(bench).run(iterations=1, servers={"share_device": True})
-    for one, other in zip(given_ones.iterations, started.iterations, strict=True):
-        assert one.weight_version == other.weight_version
 
 
 async def test_pairs_of_other_weights_are_not_trained_on(bench: Bench) -> None:
