@@ -42,12 +42,17 @@ class RetrySettings:
                 raise ConfigError(f"retry {name} must not be negative")
 
 
-def is_retryable(error: BaseException, attempt: int) -> bool:
-    """Whether a failed try number `attempt` (from 1) may be followed by another."""
+def is_retryable(error: BaseException, unreadable: int) -> bool:
+    """Whether a failed try may be followed by another.
+
+    Args:
+        error: what it failed with.
+        unreadable: tries up to this one whose reply could not be read; failures of other kinds do not count.
+    """
     if isinstance(error, ServerRefused):
         return error.status in (408, 409, 429) or (error.status or 0) >= 500
     if isinstance(error, BadReply):
-        return attempt < 2
+        return unreadable < 2
     return isinstance(error, ServerUnreachable | ServerTimeout)
 
 
@@ -90,6 +95,7 @@ async def _after(
 ) -> T:
     """Go on after a first try that failed. Times are the event loop's: tenacity's own are the machine's."""
     first = [failure]
+    unreadable = 0
     clock = asyncio.get_running_loop().time
     backoff = tenacity.wait_random_exponential(multiplier=settings.first_wait_s, max=settings.longest_wait_s)
 
@@ -105,8 +111,10 @@ async def _after(
         return wait_seconds(settings, _error(state), backoff(state))
 
     def should_retry(state: tenacity.RetryCallState) -> bool:
+        nonlocal unreadable
         error = _error(state)
-        return error is not None and is_retryable(error, state.attempt_number)
+        unreadable += isinstance(error, BadReply)
+        return error is not None and is_retryable(error, unreadable)
 
     def before_sleep(state: tenacity.RetryCallState) -> None:
         error = _error(state)

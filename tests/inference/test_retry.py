@@ -120,6 +120,20 @@ async def test_what_is_no_server_error_is_raised_as_it_comes_also_after_a_failur
     assert not errors
 
 
+async def test_an_unreadable_reply_after_failures_of_other_kinds_gets_its_one_more_try() -> None:
+    errors: list[Exception] = [ServerUnreachable("gone"), BadReply("first"), ServerTimeout("slow")]
+
+    async def call() -> str:
+        if errors:
+            raise errors.pop(0)
+        return "done"
+
+    assert await with_retries(call, FAST) == "done"
+    errors = [ServerUnreachable("gone"), BadReply("first"), BadReply("second")]
+    with pytest.raises(BadReply, match="second"):
+        await with_retries(call, FAST)
+
+
 async def test_a_final_refusal_ends_it_also_after_a_failure() -> None:
     errors: list[Exception] = [ServerRefused("busy", status=503), ServerRefused("wrong", status=400)]
 
