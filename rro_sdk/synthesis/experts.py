@@ -33,11 +33,17 @@ class Played(msgspec.Struct, frozen=True):
     mistakes: tuple[bool, ...]
 
 
-async def play(env: Environment, task: Task, script: Sequence[Turn]) -> Played:
+async def play(env: Environment, task: Task, script: Sequence[Turn], *, at_least: float = 1.0) -> Played:
     """Run a script from the start; every observation is the environment's own.
 
+    Args:
+        env: where it is run.
+        task: what it is for.
+        script: the turns.
+        at_least: outcome that it must end with.
+
     Raises:
-        DataError: it does not end the episode with outcome 1, or is longer than the environment allows.
+        DataError: it does not end the episode with such an outcome, or is longer than the environment allows.
     """
     if not 0 < len(script) <= env.max_steps:
         raise DataError(f"task {task.id!r}: its expert takes {len(script)} turns of {env.max_steps}")
@@ -52,8 +58,9 @@ async def play(env: Environment, task: Task, script: Sequence[Turn]) -> Played:
                 break
     finally:
         await episode.close()
-    if len(steps) < len(script) or steps[-1].observation.outcome != 1.0:
-        raise DataError(f"task {task.id!r}: its expert scores {steps[-1].observation.outcome}, not 1")
+    outcome = steps[-1].observation.outcome
+    if len(steps) < len(script) or outcome is None or outcome < at_least:
+        raise DataError(f"task {task.id!r}: its expert scores {outcome}, not {at_least:g}")
     return Played(opening, tuple(steps), tuple(turn.mistake for turn in script))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import click
@@ -14,6 +15,13 @@ from rro_sdk.cli.data._making import levels_and_parts, making_options, write
 
 @click.command("webshop", short_help="goals for any catalogue")
 @making_options("product", "Share of experts that take a wrong turn first.")
+@click.option(
+    "--careless",
+    type=float,
+    default=0.0,
+    show_default=True,
+    help="Share of the demonstrations in sft.jsonl that buy without the options they were asked to choose.",
+)
 @click.option(
     "--products",
     metavar="FILE",
@@ -30,6 +38,7 @@ def command(
     mistakes: float,
     out: Path | None,
     as_json: bool,
+    careless: float,
     products: str | None,
     size: int,
     shop_seed: int,
@@ -47,16 +56,19 @@ def command(
     from rro_sdk.envs.webshop import Settings, WebShop
     from rro_sdk.synthesis.experts import play_all
     from rro_sdk.synthesis.folder import free
-    from rro_sdk.synthesis.webshop import SynthesisSettings, audit, synthesize
+    from rro_sdk.synthesis.webshop import SynthesisSettings, audit, demonstrations, synthesize
 
     began = time.monotonic()
-    settings = SynthesisSettings(n=n, seed=seed, split=split, fractions=fractions, mistakes=mistakes)
+    settings = SynthesisSettings(
+        n=n, seed=seed, split=split, fractions=fractions, mistakes=mistakes, careless=careless
+    )
     target = out or Path("runs") / f"webshop-{split}-{n}-{seed}"
     free(target)
     shop = Settings(products=products, size=size, seed=shop_seed, fixed=fixed)
     env = WebShop(shop)
     made = synthesize(env, settings)
     played = asyncio.run(play_all(env, [(each.as_task, each.expert) for each in made.goals]))
+    shown = asyncio.run(demonstrations(env, made.goals, played, settings))
     found = audit(made.goals)
     manifest = {
         "what": "WebShop goals synthesised over a catalogue, with expert trajectories",
@@ -64,7 +76,7 @@ def command(
         "shop": {**msgspec.to_builtins(shop), "asins": env.catalogue.asins_digest()},
         "thrown_away": made.thrown_away,
     }
-    write(target, made.goals, played, found, manifest, as_json=as_json)
+    write(target, made.goals, shown, found, manifest, as_json=as_json)
     if as_json:
         return
     shared = found.shared_products if split == "product" else found.shared_questions
@@ -77,6 +89,12 @@ def command(
         f"experts at 1.0 {len(played)} of {found.tasks}, {found.mistakes} with a wrong turn, "
         f"{time.monotonic() - began:.0f} s"
     )
+    if careless:
+        outcomes = [each.steps[-1].observation.outcome or 0.0 for each in shown]
+        click.echo(
+            f"sft.jsonl shows buyers of whom {sum(outcome < 1 for outcome in outcomes)} choose no options; "
+            f"all together they score {fmean(outcomes):.3f}"
+        )
     given = {"products": products, "size": size, "seed": shop_seed, "fixed": "true" if fixed else ""}
     options = "".join(f" -e {name}={value}" for name, value in given.items() if value)
     click.echo(f"play them with: rro sample --env webshop{options} --tasks {target / 'train.jsonl'}")
