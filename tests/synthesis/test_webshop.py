@@ -17,10 +17,18 @@ from rro_sdk.cli import main
 from rro_sdk.cli._options import environment, tasks
 from rro_sdk.envs.webshop import Catalogue, GeneratedProducts, WebShop, load_tasks
 from rro_sdk.envs.webshop.goals import NO_LIMIT, Goal
-from rro_sdk.errors import ConfigError
+from rro_sdk.errors import ConfigError, DataError
 from rro_sdk.prompts import react
 from rro_sdk.synthesis import play, training_rows
-from rro_sdk.synthesis.webshop import Synthesis, SynthesisSettings, audit, synthesize
+from rro_sdk.synthesis.experts import Played
+from rro_sdk.synthesis.webshop import (
+    Synthesis,
+    SynthesisSettings,
+    audit,
+    careless,
+    demonstrations,
+    synthesize,
+)
 from rro_sdk.synthesis.webshop.wording import instruction
 from tests.envs.webshop.conftest import write_shop
 
@@ -108,6 +116,42 @@ def test_a_shop_that_runs_out_is_said() -> None:
         synthesize(env, SynthesisSettings(n=10_000))
 
 
+async def test_careless_buyers_leave_out_the_options_alone(shop: Catalogue, made: Synthesis) -> None:
+    env = WebShop(catalogue=shop)
+    played = [await play(env, each.as_task, each.expert) for each in made.goals]
+    asked = [each for each in made.goals if careless(env, each) is not None]
+    assert 50 < len(asked) < len(made.goals)
+
+    async def shown(share: float) -> list[Played]:
+        return await demonstrations(env, made.goals, played, SynthesisSettings(seed=2, careless=share))
+
+    assert await shown(0.0) == played
+    half = await shown(0.5)
+    assert half == await shown(0.5)
+    assert 0.3 < sum(here != there for here, there in zip(half, played, strict=True)) / len(asked) < 0.7
+    for goal, expert, demonstration in zip(made.goals, played, await shown(1.0), strict=True):
+        if goal not in asked:
+            assert demonstration == expert
+            continue
+        outcome = demonstration.steps[-1].observation.outcome
+        assert outcome is not None
+        assert outcome < 1.0
+        left = len(demonstration.steps) - 1
+        assert demonstration.steps[:left] == expert.steps[:left], (
+            "what comes before the options is the expert's"
+        )
+        assert demonstration.steps[-1].action == expert.steps[-1].action
+
+
+async def test_a_demonstration_below_what_is_asked_of_it_is_refused(shop: Catalogue, made: Synthesis) -> None:
+    env = WebShop(catalogue=shop)
+    goal, script = next((each, found) for each in made.goals if (found := careless(env, each)) is not None)
+    with pytest.raises(DataError, match=r"its expert scores 0\.\d+, not 1$"):
+        await play(env, goal.as_task, script)
+    with pytest.raises(DataError, match="its expert scores None, not 0"):
+        await play(env, goal.as_task, script[:-1], at_least=0.0)
+
+
 phrases = st.lists(st.text("abc ", min_size=1, max_size=8), min_size=1, max_size=3, unique=True)
 
 
@@ -146,6 +190,24 @@ def test_the_command_writes_files_that_the_loader_takes(
     assert manifest["files"]["sft.jsonl"]["lines"] > len(parts["train"]) * 2
 
 
+def test_the_command_says_what_careless_buyers_score(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    plain, out = tmp_path / "plain", tmp_path / "careless"
+    assert rro("--size", "120", "--n", "40", "--out", str(plain)) == 0
+    assert "choose no options" not in capsys.readouterr().out
+    assert rro("--size", "120", "--n", "40", "--careless", "1", "--out", str(out)) == 0
+    said = capsys.readouterr().out
+    assert "experts at 1.0 40 of 40" in said
+    assert "choose no options; all together they score 0." in said
+    assert (out / "tasks.jsonl").read_bytes() == (plain / "tasks.jsonl").read_bytes()
+    assert len((out / "sft.jsonl").read_bytes()) < len((plain / "sft.jsonl").read_bytes())
+    manifest = json.loads((out / "manifest.json").read_text())
+    assert manifest["settings"]["careless"] == 1.0
+    assert 0 < manifest["demonstrations"]["careless"] <= 40
+    assert 0.0 < manifest["demonstrations"]["mean_outcome"] < 1.0
+
+
 def test_any_product_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder, out = write_shop(tmp_path / "shop"), tmp_path / "made"
     assert rro("--products", str(folder), "--n", "8", "--out", str(out)) == 0
@@ -162,6 +224,7 @@ def test_any_product_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
         (["--size", "2", "--products", "x"], "not both"),
         (["--size", "-2"], "at least 0"),
         (["--size", "3", "--n", "2"], "part is empty"),
+        (["--careless", "1.5"], "careless must be in [0, 1], not 1.5"),
     ],
 )
 def test_bad_input_ends_with_2_and_leaves_nothing(

@@ -69,12 +69,19 @@ def command(
     made = synthesize(env, settings)
     played = asyncio.run(play_all(env, [(each.as_task, each.expert) for each in made.goals]))
     shown = asyncio.run(demonstrations(env, made.goals, played, settings))
+    outcomes = [
+        each.steps[-1].observation.outcome or 0.0
+        for goal, each in zip(made.goals, shown, strict=True)
+        if goal.split == "train"
+    ]
+    leaving_out = sum(outcome < 1.0 for outcome in outcomes)
     found = audit(made.goals)
     manifest = {
         "what": "WebShop goals synthesised over a catalogue, with expert trajectories",
         "settings": asdict(settings),
         "shop": {**msgspec.to_builtins(shop), "asins": env.catalogue.asins_digest()},
         "thrown_away": made.thrown_away,
+        "demonstrations": {"careless": leaving_out, "mean_outcome": fmean(outcomes)},
     }
     write(target, made.goals, shown, found, manifest, as_json=as_json)
     if as_json:
@@ -90,10 +97,9 @@ def command(
         f"{time.monotonic() - began:.0f} s"
     )
     if careless:
-        outcomes = [each.steps[-1].observation.outcome or 0.0 for each in shown]
         click.echo(
-            f"sft.jsonl shows buyers of whom {sum(outcome < 1 for outcome in outcomes)} choose no options; "
-            f"all together they score {fmean(outcomes):.3f}"
+            f"{leaving_out} of {len(outcomes)} demonstrations choose no options; all together they score "
+            f"{fmean(outcomes):.3f}"
         )
     given = {"products": products, "size": size, "seed": shop_seed, "fixed": "true" if fixed else ""}
     options = "".join(f" -e {name}={value}" for name, value in given.items() if value)
