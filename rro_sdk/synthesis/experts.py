@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import msgspec
 
@@ -62,16 +62,6 @@ async def play(env: Environment, task: Task, script: Sequence[Turn], *, at_least
     if len(steps) < len(script) or outcome is None or outcome < at_least:
         raise DataError(f"task {task.id!r}: its expert scores {outcome}, not {at_least:g}")
     return Played(opening, tuple(steps), tuple(turn.mistake for turn in script))
-
-
-async def play_all(env: Environment, scripts: Iterable[tuple[Task, Sequence[Turn]]]) -> list[Played]:
-    """Play every script, one after the other, and close the environment.
-
-    Raises:
-        DataError: one does not end with outcome 1.
-    """
-    async with env:
-        return [await play(env, task, script) for task, script in scripts]
 
 
 def training_rows(played: Played) -> list[dict[str, list[Message]]]:

@@ -19,20 +19,23 @@ class MakingSettings:
         seed: of everything that is drawn; the same seed and source give the same tasks.
         fractions: shares of train, validation and test.
         mistakes: share of the experts that first do something wrong.
+        careless: share of the demonstrations that leave out a part of what is asked (`demonstrations.py`).
     """
 
     n: int = 1000
     seed: int = 0
     fractions: tuple[float, float, float] = (0.8, 0.1, 0.1)
     mistakes: float = 0.2
+    careless: float = 0.0
 
     def __post_init__(self) -> None:
         if self.n < 1:
             raise ConfigError(f"n must be at least 1, not {self.n}")
         if self.seed < 0:
             raise ConfigError(f"seed must be at least 0, not {self.seed}")
-        if not 0.0 <= self.mistakes <= 1.0:
-            raise ConfigError(f"mistakes must be in [0, 1], not {self.mistakes}")
+        for name in ("mistakes", "careless"):
+            if not 0.0 <= getattr(self, name) <= 1.0:
+                raise ConfigError(f"{name} must be in [0, 1], not {getattr(self, name)}")
         if len(self.fractions) != len(SPLITS):
             raise ConfigError(f"fractions must be {len(SPLITS)}, one a split, not {len(self.fractions)}")
         deal([], fractions=self.fractions)

@@ -15,7 +15,8 @@ from rro_sdk.envs.intercode_sql.library import Library
 from rro_sdk.errors import DataError
 from rro_sdk.prompts import react
 from rro_sdk.synthesis import Turn, play, training_rows
-from rro_sdk.synthesis.sql import Synthesis, SynthesisSettings, read_synthetic, synthesize
+from rro_sdk.synthesis.demonstrations import Script, demonstrate, outcome_of
+from rro_sdk.synthesis.sql import Synthesis, SynthesisSettings, careless, read_synthetic, synthesize
 from trainers.rows import read_rows
 
 
@@ -77,6 +78,45 @@ async def test_an_expert_who_does_not_score_one_is_none(env: InterCodeSQL, made:
         await play(env, task, [])
 
 
+async def test_careless_statements_take_rows_that_nobody_asked_for(
+    library: Library, env: InterCodeSQL, made: Synthesis
+) -> None:
+    scripts = [Script(each.task, each.expert, careless(each.gold, each.expert)) for each in made.tasks]
+    plain = [each for each in scripts if each.careless is None]
+    assert 10 < len(plain) < len(scripts) - 50
+    assert {" WHERE " in each.task.data["gold"] for each in plain} == {False}
+    below = 0
+    for script, played in zip(scripts, await demonstrate(env, scripts, careless=1.0), strict=True):
+        said = [step.action.text for step in played.steps]
+        if outcome_of(played) == 1.0:
+            assert said == [turn.text for turn in script.expert]
+            continue
+        below += 1
+        assert script.careless is not None
+        assert said == [turn.text for turn in script.careless]
+        assert not any(played.mistakes)
+        for word in ("WHERE", "DISTINCT", "LIMIT"):
+            assert f" {word} " not in f" {played.steps[-2].action.command} "
+    assert below > 50
+
+
+def test_a_statement_that_takes_every_row_has_nothing_to_leave_out() -> None:
+    gold = "SELECT name FROM shelf ORDER BY name"
+    expert = (Turn("I query shelf.", gold), Turn("Done.", "submit"))
+    assert careless(gold, expert) is None
+    gold = "SELECT DISTINCT name FROM shelf WHERE size > 3 ORDER BY name LIMIT 2"
+    wrong = Turn("I query shelf.", "SELECT nam FROM shelf", mistake=True)
+    expert = (
+        wrong,
+        Turn("I query shelf and keep the rows that are asked for.", gold),
+        Turn("Done.", "submit"),
+    )
+    assert careless(gold, expert) == (
+        Turn("I query shelf and sort them.", "SELECT name FROM shelf ORDER BY name"),
+        Turn("Done.", "submit"),
+    )
+
+
 def run(*arguments: str) -> int:
     try:
         main(["data", "synth", "sql", *arguments])
@@ -116,6 +156,7 @@ def test_the_bar_on_spider(spider_library: Library, tmp_path: Path) -> None:
     ("arguments", "words"),
     [
         (["--n", "0"], "n must be at least 1"),
+        (["--careless", "-0.5"], "careless must be in [0, 1], not -0.5"),
         (["--database", "attic"], "'attic'"),
         (["--fractions", "1", "1", "1"], "add up to 1"),
         (["--n", "1000", "--database", "coins"], "different questions"),

@@ -20,13 +20,13 @@ from rro_sdk.envs.webshop.goals import NO_LIMIT, Goal
 from rro_sdk.errors import ConfigError, DataError
 from rro_sdk.prompts import react
 from rro_sdk.synthesis import play, training_rows
+from rro_sdk.synthesis.demonstrations import Script, demonstrate, outcome_of
 from rro_sdk.synthesis.experts import Played
 from rro_sdk.synthesis.webshop import (
     Synthesis,
     SynthesisSettings,
     audit,
     careless,
-    demonstrations,
     synthesize,
 )
 from rro_sdk.synthesis.webshop.wording import instruction
@@ -118,24 +118,23 @@ def test_a_shop_that_runs_out_is_said() -> None:
 
 async def test_careless_buyers_leave_out_the_options_alone(shop: Catalogue, made: Synthesis) -> None:
     env = WebShop(catalogue=shop)
-    played = [await play(env, each.as_task, each.expert) for each in made.goals]
-    asked = [each for each in made.goals if careless(env, each) is not None]
-    assert 50 < len(asked) < len(made.goals)
+    scripts = [Script(each.as_task, each.expert, careless(env, each)) for each in made.goals]
+    experts = [await play(env, each.task, each.expert) for each in scripts]
+    asked = sum(each.careless is not None for each in scripts)
+    assert 50 < asked < len(scripts)
 
     async def shown(share: float) -> list[Played]:
-        return await demonstrations(env, made.goals, played, SynthesisSettings(seed=2, careless=share))
+        return await demonstrate(env, scripts, careless=share, seed=2)
 
-    assert await shown(0.0) == played
+    assert await shown(0.0) == experts
     half = await shown(0.5)
     assert half == await shown(0.5)
-    assert 0.3 < sum(here != there for here, there in zip(half, played, strict=True)) / len(asked) < 0.7
-    for goal, expert, demonstration in zip(made.goals, played, await shown(1.0), strict=True):
-        if goal not in asked:
+    assert 0.3 < sum(here != there for here, there in zip(half, experts, strict=True)) / asked < 0.7
+    for script, expert, demonstration in zip(scripts, experts, await shown(1.0), strict=True):
+        if script.careless is None:
             assert demonstration == expert
             continue
-        outcome = demonstration.steps[-1].observation.outcome
-        assert outcome is not None
-        assert outcome < 1.0
+        assert outcome_of(demonstration) < 1.0
         left = len(demonstration.steps) - 1
         assert demonstration.steps[:left] == expert.steps[:left], (
             "what comes before the options is the expert's"
@@ -195,11 +194,11 @@ def test_the_command_says_what_careless_buyers_score(
 ) -> None:
     plain, out = tmp_path / "plain", tmp_path / "careless"
     assert rro("--size", "120", "--n", "40", "--out", str(plain)) == 0
-    assert "choose no options" not in capsys.readouterr().out
+    assert "leave something out" not in capsys.readouterr().out
     assert rro("--size", "120", "--n", "40", "--careless", "1", "--out", str(out)) == 0
     said = capsys.readouterr().out
     assert "experts at 1.0 40 of 40" in said
-    assert "choose no options; all together they score 0." in said
+    assert "leave something out; all together they score 0." in said
     assert (out / "tasks.jsonl").read_bytes() == (plain / "tasks.jsonl").read_bytes()
     assert len((out / "sft.jsonl").read_bytes()) < len((plain / "sft.jsonl").read_bytes())
     manifest = json.loads((out / "manifest.json").read_text())

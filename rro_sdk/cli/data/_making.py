@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from statistics import fmean
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -17,18 +18,20 @@ if TYPE_CHECKING:
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-def making_options(split_by: str, mistakes: str) -> Callable[[F], F]:
+def making_options(split_by: str, mistakes: str, careless: str) -> Callable[[F], F]:
     """How much, from which seed, divided how, and where to.
 
     Args:
         split_by: what a split can be by, beside "question".
         mistakes: what the experts with a mistake do.
+        careless: what the careless demonstrations leave out.
     """
 
     def add(command: F) -> F:
         for option in (
             json_option,
             click.option("--out", type=click.Path(path_type=Path), help="New folder. [default: under runs/]"),
+            click.option("--careless", type=float, default=0.0, show_default=True, help=careless),
             click.option("--mistakes", type=float, default=0.2, show_default=True, help=mistakes),
             click.option(
                 "--fractions",
@@ -64,18 +67,33 @@ def levels_and_parts(hardness: Mapping[str, int], splits: Mapping[str, int]) -> 
 def write(
     target: Path,
     tasks: Sequence[Divided],
-    played: Sequence[Played],
+    shown: Sequence[Played],
     found: Any,
     manifest: Mapping[str, Any],
     *,
     as_json: bool,
 ) -> None:
-    """Write what was made, with its audit `found` in the manifest; print that as JSON if asked."""
+    """Write what was made, with its audit `found` and what SFT is shown in the manifest.
+
+    Prints those as JSON if asked, else only what careless demonstrations there are.
+    """
     import msgspec
 
+    from rro_sdk.synthesis.demonstrations import outcome_of
     from rro_sdk.synthesis.folder import task_lines, write_folder
 
     figures = msgspec.to_builtins(found)
-    write_folder(target, task_lines(tasks, played), {**manifest, "found": figures})
+    outcomes = [outcome_of(each) for task, each in zip(tasks, shown, strict=True) if task.split == "train"]
+    careless = sum(outcome < 1.0 for outcome in outcomes)
+    demonstrations = {"careless": careless, "mean_outcome": fmean(outcomes)}
+    write_folder(
+        target, task_lines(tasks, shown), {**manifest, "found": figures, "demonstrations": demonstrations}
+    )
     if as_json:
-        click.echo(msgspec.json.encode({**figures, "experts_at_1": len(played), "out": str(target)}).decode())
+        made = {**figures, "experts_at_1": len(shown), "demonstrations": demonstrations, "out": str(target)}
+        click.echo(msgspec.json.encode(made).decode())
+    elif careless:
+        click.echo(
+            f"{careless} of {len(outcomes)} demonstrations leave something out; all together they score "
+            f"{fmean(outcomes):.3f}"
+        )

@@ -13,7 +13,11 @@ from rro_sdk.cli.data._making import levels_and_parts, making_options, write
 
 
 @click.command("sql", short_help="questions over any databases")
-@making_options("database", "Share of experts that correct an error.")
+@making_options(
+    "database",
+    "Share of experts that correct an error.",
+    "Share of the demonstrations in sft.jsonl that leave out which rows are asked for.",
+)
 @click.option(
     "--database", "databases", multiple=True, metavar="NAME", help="Repeat for more. [default: all with rows]"
 )
@@ -30,6 +34,7 @@ def command(
     split: Any,
     fractions: tuple[float, float, float],
     mistakes: float,
+    careless: float,
     out: Path | None,
     as_json: bool,
     databases: tuple[str, ...],
@@ -45,9 +50,10 @@ def command(
     from dataclasses import asdict
 
     from rro_sdk.envs.intercode_sql import InterCodeSQL, open_library
-    from rro_sdk.synthesis.experts import play_all
+    from rro_sdk.synthesis.demonstrations import Script, demonstrate
     from rro_sdk.synthesis.folder import free
     from rro_sdk.synthesis.sql import SynthesisSettings, audit, sqlite_library, synthesize
+    from rro_sdk.synthesis.sql import careless as careless_turns
 
     began = time.monotonic()
     settings = SynthesisSettings(
@@ -57,6 +63,7 @@ def command(
         fractions=fractions,
         databases=databases,
         mistakes=mistakes,
+        careless=careless,
         show_schema=show_schema,
     )
     target = out or Path("runs") / f"sql-{split}-{n}-{seed}"
@@ -64,7 +71,8 @@ def command(
     library = sqlite_library(sqlite) if sqlite else open_library()
     made = synthesize(library, settings)
     env = InterCodeSQL(library=library, show_schema=show_schema)
-    played = asyncio.run(play_all(env, [(each.task, each.expert) for each in made.tasks]))
+    scripts = [Script(each.task, each.expert, careless_turns(each.gold, each.expert)) for each in made.tasks]
+    shown = asyncio.run(demonstrate(env, scripts, careless=careless, seed=seed))
     found = audit(made.tasks)
     manifest = {
         "what": "SQL tasks synthesised over a schema, with expert trajectories",
@@ -72,7 +80,7 @@ def command(
         "databases_sha256": library.catalog.source_sha256,
         "thrown_away": made.thrown_away,
     }
-    write(target, made.tasks, played, found, manifest, as_json=as_json)
+    write(target, made.tasks, shown, found, manifest, as_json=as_json)
     if as_json:
         return
     shared = found.shared_databases if split == "database" else found.shared_questions
@@ -82,6 +90,6 @@ def command(
     )
     click.echo(
         f"golds that run {found.tasks} of {found.tasks}, duplicate questions {found.duplicates}, {split}s "
-        f"shared between splits {shared}, experts at 1.0 {len(played)} of {found.tasks}, "
+        f"shared between splits {shared}, experts at 1.0 {len(shown)} of {found.tasks}, "
         f"{found.mistakes} with a correction, {time.monotonic() - began:.0f} s"
     )

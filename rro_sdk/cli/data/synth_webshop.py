@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import time
 from pathlib import Path
-from statistics import fmean
 from typing import Any
 
 import click
@@ -14,13 +13,10 @@ from rro_sdk.cli.data._making import levels_and_parts, making_options, write
 
 
 @click.command("webshop", short_help="goals for any catalogue")
-@making_options("product", "Share of experts that take a wrong turn first.")
-@click.option(
-    "--careless",
-    type=float,
-    default=0.0,
-    show_default=True,
-    help="Share of the demonstrations in sft.jsonl that buy without the options they were asked to choose.",
+@making_options(
+    "product",
+    "Share of experts that take a wrong turn first.",
+    "Share of the demonstrations in sft.jsonl that buy without the options they were asked to choose.",
 )
 @click.option(
     "--products",
@@ -36,9 +32,9 @@ def command(
     split: Any,
     fractions: tuple[float, float, float],
     mistakes: float,
+    careless: float,
     out: Path | None,
     as_json: bool,
-    careless: float,
     products: str | None,
     size: int,
     shop_seed: int,
@@ -54,9 +50,10 @@ def command(
     import msgspec
 
     from rro_sdk.envs.webshop import Settings, WebShop
-    from rro_sdk.synthesis.experts import play_all
+    from rro_sdk.synthesis.demonstrations import Script, demonstrate
     from rro_sdk.synthesis.folder import free
-    from rro_sdk.synthesis.webshop import SynthesisSettings, audit, demonstrations, synthesize
+    from rro_sdk.synthesis.webshop import SynthesisSettings, audit, synthesize
+    from rro_sdk.synthesis.webshop import careless as careless_turns
 
     began = time.monotonic()
     settings = SynthesisSettings(
@@ -67,21 +64,14 @@ def command(
     shop = Settings(products=products, size=size, seed=shop_seed, fixed=fixed)
     env = WebShop(shop)
     made = synthesize(env, settings)
-    played = asyncio.run(play_all(env, [(each.as_task, each.expert) for each in made.goals]))
-    shown = asyncio.run(demonstrations(env, made.goals, played, settings))
-    outcomes = [
-        each.steps[-1].observation.outcome or 0.0
-        for goal, each in zip(made.goals, shown, strict=True)
-        if goal.split == "train"
-    ]
-    leaving_out = sum(outcome < 1.0 for outcome in outcomes)
+    scripts = [Script(each.as_task, each.expert, careless_turns(env, each)) for each in made.goals]
+    shown = asyncio.run(demonstrate(env, scripts, careless=careless, seed=seed))
     found = audit(made.goals)
     manifest = {
         "what": "WebShop goals synthesised over a catalogue, with expert trajectories",
         "settings": asdict(settings),
         "shop": {**msgspec.to_builtins(shop), "asins": env.catalogue.asins_digest()},
         "thrown_away": made.thrown_away,
-        "demonstrations": {"careless": leaving_out, "mean_outcome": fmean(outcomes)},
     }
     write(target, made.goals, shown, found, manifest, as_json=as_json)
     if as_json:
@@ -93,14 +83,9 @@ def command(
     )
     click.echo(
         f"duplicate goals {found.duplicates}, {split}s shared between splits {shared}, "
-        f"experts at 1.0 {len(played)} of {found.tasks}, {found.mistakes} with a wrong turn, "
+        f"experts at 1.0 {len(shown)} of {found.tasks}, {found.mistakes} with a wrong turn, "
         f"{time.monotonic() - began:.0f} s"
     )
-    if careless:
-        click.echo(
-            f"{leaving_out} of {len(outcomes)} demonstrations choose no options; all together they score "
-            f"{fmean(outcomes):.3f}"
-        )
     given = {"products": products, "size": size, "seed": shop_seed, "fixed": "true" if fixed else ""}
     options = "".join(f" -e {name}={value}" for name, value in given.items() if value)
     click.echo(f"play them with: rro sample --env webshop{options} --tasks {target / 'train.jsonl'}")

@@ -1,7 +1,7 @@
 """Goals with expert trajectories that reach a reward of 1, in any catalogue. Needs the extra `envs`."""
 
 from rro_sdk.synthesis.webshop.audit import Audit, audit
-from rro_sdk.synthesis.webshop.careless import careless, demonstrations
+from rro_sdk.synthesis.webshop.careless import careless
 from rro_sdk.synthesis.webshop.generate import Synthesis, SynthesisSettings, SyntheticGoal, synthesize
 
 __all__ = [
@@ -11,6 +11,5 @@ __all__ = [
     "SyntheticGoal",
     "audit",
     "careless",
-    "demonstrations",
     "synthesize",
 ]

@@ -41,16 +41,9 @@ class SynthesisSettings(MakingSettings):
 
     Attributes:
         split: "question" puts no wish (product, attributes and options) into two parts; "product" no product.
-        careless: share of the demonstrations that leave out the options which they were asked to choose.
     """
 
     split: SplitBy = "question"
-    careless: float = 0.0
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if not 0.0 <= self.careless <= 1.0:
-            raise ConfigError(f"careless must be in [0, 1], not {self.careless}")
 
 
 class SyntheticGoal(Goal, frozen=True, kw_only=True):
