@@ -8,14 +8,12 @@ The child ends by itself when its standard input closes, so it does not outlive 
 from __future__ import annotations
 
 import os
-import selectors
 import shutil
 import signal
 import subprocess
 import tempfile
 import threading
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import IO, Any
@@ -28,6 +26,7 @@ from rro_sdk.errors import CheckpointError, ConfigError, TrainingError
 from trainers.events import Alive, Done, Event, Failed, Step, TrainResult, decode
 from trainers.launching import command
 from trainers.leftovers import forget_finished, hidden, hold_log, log_of, remove_partials
+from trainers.listening import lines
 from trainers.nodes import Nodes
 from trainers.resuming import forget_torn, refuse_unfinished, state_folder
 from trainers.room import refuse_full_disk
@@ -40,7 +39,6 @@ SILENCE_LIMIT_S = 3600.0
 """A trainer that reports nothing for so long is taken for hung; no step worth waiting for takes longer, and
 stages without steps say that they go on (`trainers.heartbeat`)."""
 
-_POLL_S = 0.2
 _GRACE_S = 10.0
 _LEAVES_S = 300.0
 """A trainer that has said all takes seconds to leave, on a machine that swaps or is crowded a minute."""
@@ -181,7 +179,9 @@ def _run(
         )
         assert child.stdin is not None and child.stdout is not None
         try:
-            for line in _lines(child.stdout, stop, silence_limit_s, log):
+            stopped = "training was stopped before it had a checkpoint"
+            silent = f"the trainer said nothing for {silence_limit_s:g} s: see {log}"
+            for line in lines(child.stdout, stop, silence_limit_s, stopped=stopped, silent=silent):
                 event = decode(line)
                 if isinstance(event, Failed):
                     failure = event.error()
@@ -216,28 +216,6 @@ def _refuse_other_vocabulary(settings: TrainSettings, model: Checkpoint) -> None
             f"reference {reference} has a vocabulary of {found} and {settings.model} one of"
             f" {model.vocab_size}: the reference must read the same tokens"
         )
-
-
-def _lines(
-    stream: IO[bytes], stop: threading.Event | None, silence_limit_s: float, log: Path
-) -> Iterator[bytes]:
-    """Whole lines as they come, until the stream ends."""
-    buffer = b""
-    heard = time.monotonic()
-    with selectors.DefaultSelector() as selector:
-        selector.register(stream, selectors.EVENT_READ)
-        while True:
-            if stop is not None and stop.is_set():
-                raise TrainingError("training was stopped before it had a checkpoint")
-            if selector.select(_POLL_S):
-                chunk = os.read(stream.fileno(), 65536)
-                if not chunk:
-                    return
-                heard = time.monotonic()
-                *lines, buffer = (buffer + chunk).split(b"\n")
-                yield from lines
-            elif time.monotonic() - heard > silence_limit_s:
-                raise TrainingError(f"the trainer said nothing for {silence_limit_s:g} s: see {log}")
 
 
 def _end(child: subprocess.Popen[bytes]) -> None:

@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import json
 import os
-import selectors
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+import threading
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from rro_sdk.errors import ConfigError, DataError, TrainingError
+from trainers.listening import lines
 from trainers.rows import read_rows
 
 __all__ = ["Made", "Progress", "TinySettings", "refuse_taken", "train_tiny"]
@@ -116,6 +117,7 @@ def train_tiny(
     settings: TinySettings,
     *,
     on_progress: Callable[[Progress], None] | None = None,
+    stop: threading.Event | None = None,
     silence_limit_s: float = SILENCE_LIMIT_S,
 ) -> Made:
     """Train in a child process and put the checkpoint at `settings.out`, whole or not at all.
@@ -123,12 +125,13 @@ def train_tiny(
     Args:
         settings: what to train.
         on_progress: called as it goes.
+        stop: set it from another thread to end the training; `TrainingError` follows.
         silence_limit_s: seconds without progress after which the child is ended.
 
     Raises:
         ConfigError: `settings.out` is taken.
         DataError: the rows cannot be read or trained on.
-        TrainingError: the training failed.
+        TrainingError: the training failed, was stopped, or fell silent.
     """
     refuse_taken(settings.out)
     read_rows(settings.data, "sft")
@@ -141,7 +144,9 @@ def train_tiny(
     with subprocess.Popen(argv, env=_environment(), stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
         assert child.stdout is not None
         try:
-            for line in _lines(child.stdout, silence_limit_s, settings.out):
+            stopped = f"{settings.out} was not made: it was stopped"
+            silent = f"{settings.out} was not made: the trainer said nothing for {silence_limit_s:g} s"
+            for line in lines(child.stdout, stop, silence_limit_s, stopped=stopped, silent=silent):
                 last = json.loads(line)
                 if "step" in last and on_progress is not None:
                     on_progress(Progress(**last))
@@ -161,20 +166,6 @@ def refuse_taken(out: Path) -> None:
     """Raises ConfigError where something lies at `out` already."""
     if out.is_symlink() or (out.exists() and (not out.is_dir() or any(out.iterdir()))):
         raise ConfigError(f"{out} exists already and is not an empty folder: choose another --out")
-
-
-def _lines(stream: IO[bytes], silence_limit_s: float, out: Path) -> Iterator[bytes]:
-    """Whole lines as they come, until the stream ends."""
-    rest = b""
-    with selectors.DefaultSelector() as selector:
-        selector.register(stream, selectors.EVENT_READ)
-        while selector.select(silence_limit_s):
-            chunk = os.read(stream.fileno(), 65536)
-            if not chunk:
-                return
-            *lines, rest = (rest + chunk).split(b"\n")
-            yield from lines
-    raise TrainingError(f"{out} was not made: the trainer said nothing for {silence_limit_s:g} s")
 
 
 def _end(child: subprocess.Popen[bytes]) -> None:

@@ -7,6 +7,7 @@ import json
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -196,6 +197,17 @@ def test_a_trainer_that_hangs_is_ended(tmp_path: Path) -> None:
     chosen = TinySettings(data=data, out=tmp_path / "out", parameters=0.1, vocabulary=300, epochs=1000)
     with pytest.raises(TrainingError, match=r"said nothing for 0\.01 s"):
         train_tiny(chosen, silence_limit_s=0.01)
+    assert [path.name for path in tmp_path.iterdir()] == ["sft.jsonl"]
+
+
+def test_it_can_be_stopped_from_another_thread(tmp_path: Path) -> None:
+    data = write_rows(tmp_path / "sft.jsonl", episode_rows(8))
+    chosen = TinySettings(
+        data=data, out=tmp_path / "out", parameters=0.1, vocabulary=300, epochs=1000, threads=1
+    )
+    stop = threading.Event()
+    with pytest.raises(TrainingError, match="out was not made: it was stopped"):
+        train_tiny(chosen, on_progress=lambda progress: stop.set(), stop=stop)
     assert [path.name for path in tmp_path.iterdir()] == ["sft.jsonl"]
 
 

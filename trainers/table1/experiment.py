@@ -10,6 +10,7 @@ sampling goes on from its journal, and a checkpoint that is whole is not made ag
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -216,7 +217,13 @@ class _Seed:
         out = self.folder / name
         if not out.is_dir():
             self._tell(f"making the tiny model ({name})")
-            await asyncio.to_thread(train_tiny, self.settings.tiny(out, self.number, born=born))
+            stop = threading.Event()
+            try:
+                await asyncio.to_thread(
+                    train_tiny, self.settings.tiny(out, self.number, born=born), stop=stop
+                )
+            finally:
+                stop.set()  # whoever is cancelled does not wait for it
         return await self._policy(out)
 
     async def _policy(self, checkpoint: Path) -> Policy:
