@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from rro_sdk.envs.base import Environment
 from rro_sdk.synthesis.experts import Played, Turn, play
+from rro_sdk.synthesis.settings import MakingSettings
 from rro_sdk.types import Task
 
 
@@ -29,26 +30,24 @@ class Script(NamedTuple):
     careless: Sequence[Turn] | None
 
 
-async def demonstrate(
-    env: Environment, scripts: Iterable[Script], *, careless: float = 0.0, seed: int = 0
-) -> list[Played]:
+async def demonstrate(env: Environment, scripts: Iterable[Script], settings: MakingSettings) -> list[Played]:
     """Play every script, one after the other, and close the environment.
 
     Args:
         env: where they are played.
         scripts: of the tasks; every expert is played, whoever is shown.
-        careless: share of the tasks that are shown done carelessly, of those where that scores less than 1.
-        seed: by which those are drawn.
+        settings: `careless`, the share that is shown done carelessly of the tasks where that scores less
+            than 1, and the seed by which they are drawn.
 
     Raises:
         DataError: an expert does not end with outcome 1.
     """
-    rng = Random(f"{seed}/{env.name}/careless")
+    rng = Random(f"{settings.seed}/{env.name}/careless")
     shown = []
     async with env:
         for script in scripts:
             played = await play(env, script.task, script.expert)
-            if script.careless is not None and rng.random() < careless:
+            if script.careless is not None and rng.random() < settings.careless:
                 other = await play(env, script.task, script.careless, at_least=0.0)
                 played = other if outcome_of(other) < 1.0 else played
             shown.append(played)

@@ -85,8 +85,8 @@ async def test_careless_statements_take_rows_that_nobody_asked_for(
     plain = [each for each in scripts if each.careless is None]
     assert 10 < len(plain) < len(scripts) - 50
     assert {" WHERE " in each.task.data["gold"] for each in plain} == {False}
-    below = 0
-    for script, played in zip(scripts, await demonstrate(env, scripts, careless=1.0), strict=True):
+    below, settings = 0, SynthesisSettings(careless=1.0)
+    for script, played in zip(scripts, await demonstrate(env, scripts, settings), strict=True):
         said = [step.action.text for step in played.steps]
         if outcome_of(played) == 1.0:
             assert said == [turn.text for turn in script.expert]

@@ -124,7 +124,7 @@ async def test_careless_buyers_leave_out_the_options_alone(shop: Catalogue, made
     assert 50 < asked < len(scripts)
 
     async def shown(share: float) -> list[Played]:
-        return await demonstrate(env, scripts, careless=share, seed=2)
+        return await demonstrate(env, scripts, SynthesisSettings(careless=share, seed=2))
 
     assert await shown(0.0) == experts
     half = await shown(0.5)

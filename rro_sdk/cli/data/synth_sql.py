@@ -72,7 +72,7 @@ def command(
     made = synthesize(library, settings)
     env = InterCodeSQL(library=library, show_schema=show_schema)
     scripts = [Script(each.task, each.expert, careless_turns(each.gold, each.expert)) for each in made.tasks]
-    shown = asyncio.run(demonstrate(env, scripts, careless=careless, seed=seed))
+    shown = asyncio.run(demonstrate(env, scripts, settings))
     found = audit(made.tasks)
     manifest = {
         "what": "SQL tasks synthesised over a schema, with expert trajectories",

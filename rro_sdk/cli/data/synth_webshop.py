@@ -65,7 +65,7 @@ def command(
     env = WebShop(shop)
     made = synthesize(env, settings)
     scripts = [Script(each.as_task, each.expert, careless_turns(env, each)) for each in made.goals]
-    shown = asyncio.run(demonstrate(env, scripts, careless=careless, seed=seed))
+    shown = asyncio.run(demonstrate(env, scripts, settings))
     found = audit(made.goals)
     manifest = {
         "what": "WebShop goals synthesised over a catalogue, with expert trajectories",
