@@ -74,7 +74,10 @@ class SGLang:
     """SGLang's sequence.
 
     drain: no pause. `update_weights_from_disk` takes a writer's lock over all requests: those in flight
-    finish, new ones wait behind it, and a caller that dies cannot leave anything paused.
+    finish, new ones wait behind it, and a caller that dies cannot leave anything paused. It then looks
+    whether its scheduler is idle, and at times that has not seen yet that the last request ended: the weights
+    are new, the cache of the old ones is kept, and the answer is 400. So such an update is made once more,
+    in a pause with `retract`, where what runs cannot keep the cache.
     retract: pause with `retract`, which frees the cache so that the update may flush it.
     abort: the same pause, then abort_all. SGLang's own `abort` pause looks for the end of the aborted
     requests once a second, and the pause lasts as long.
@@ -85,6 +88,7 @@ class SGLang:
         self._server = Server(url, user)
         self._user = user
         self._admin = admin
+        self._drains = False
 
     @property
     def resume_call(self) -> Call:
@@ -95,13 +99,23 @@ class SGLang:
         return Served(info.model_path, info.weight_version, info.model_path)
 
     async def pause(self, mode: ReloadMode, *, timeout_s: float) -> None:
-        if mode == "drain":
+        self._drains = mode == "drain"
+        if self._drains:
             return
         await self._post("/pause_generation", {"mode": "retract"}, timeout_s)
         if mode == "abort":
             await self.abort_all()
 
     async def update(self, path: str, version: str, *, timeout_s: float) -> None:
+        try:
+            await self._load(path, version, timeout_s)
+        except ServerRefused as error:
+            if not (self._drains and error.status == 400):
+                raise
+            await self.pause("retract", timeout_s=timeout_s)
+            await self._load(path, version, timeout_s)
+
+    async def _load(self, path: str, version: str, timeout_s: float) -> None:
         body = await self._post(
             "/update_weights_from_disk",
             {"model_path": path, "weight_version": version, "abort_all_requests": False, "flush_cache": True},

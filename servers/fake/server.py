@@ -74,7 +74,7 @@ class FakeServer:
         self.url = url_of(self.settings.host, self._port)
 
     def befall(self, fault: Fault) -> None:
-        """Let a fault of the whole server happen now: `restart`, `dead` or `resume_ignored`."""
+        """Let a fault of the whole server happen now; see `SERVER_FAULTS`."""
         self._state.befall(fault)
 
     async def stop(self) -> None:

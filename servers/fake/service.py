@@ -286,16 +286,24 @@ class FakeService:
             finally:
                 state.accepting.set()
         flush = body.get("flush_cache", True)
+        in_use = state.pause_mode == "in_place" and bool(state.engine.running)
+        if flush and (in_use or (state.resumed.is_set() and state.holds("flush_refused"))):
+            # SGLang has changed the weights by now, and not the version that it tells.
+            return _updated(False, UNFLUSHED)
         state.model_path = state.served_name = path
-        if flush and state.pause_mode == "in_place" and state.engine.running:
-            # SGLang has changed the weights by now, and says that it has not.
-            return _updated(False, "Failed to flush the cache.")
         if isinstance(version, str):
             state.set_version(version)
         if flush:
             state.engine.cache.clear()
         told = f" Weight version updated to {version}." if version else ""
         return _updated(True, f"Succeeded to update model weights.{told}")
+
+
+UNFLUSHED = (
+    "Weights were updated, but the cache was not flushed because requests are still running or queued."
+    " Retract or finish them, then call /flush_cache."
+)
+"""SGLang's words."""
 
 
 def _has_weights(path: Path) -> bool:

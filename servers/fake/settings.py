@@ -34,9 +34,13 @@ FaultKind = Literal[
     "restart",  # everything in flight is lost; empty cache, original weights, no pause
     "dead",  # the same, and nothing listens for `seconds`
     "resume_ignored",  # from now on /continue_generation answers 200 and changes nothing
+    "flush_refused",  # from now on an update outside of a pause keeps the cache, and answers 400
 ]
 
-SERVER_FAULTS = ("restart", "dead", "resume_ignored")
+LASTING_FAULTS = ("resume_ignored", "flush_refused")
+"""Faults of the server that hold until it restarts."""
+
+SERVER_FAULTS = ("restart", "dead", *LASTING_FAULTS)
 """Faults that befall the server, not one request."""
 
 
@@ -70,7 +74,8 @@ class Timed:
     """A fault by the clock, in seconds since the server started.
 
     A request's fault befalls every generation request that arrives in [from_s, until_s). `restart` and
-    `dead` happen once, at from_s (`dead` lasts `Fault.seconds`); `resume_ignored` holds within the window.
+    `dead` happen once, at from_s (`dead` lasts `Fault.seconds`); `resume_ignored` and `flush_refused` hold
+    within the window.
     """
 
     fault: Fault

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 
 from servers.fake.counters import Counters
 from servers.fake.engine import Clock, Engine
 from servers.fake.prompts import Prompts
-from servers.fake.settings import SERVER_FAULTS, FakeSettings, Fault
+from servers.fake.settings import LASTING_FAULTS, SERVER_FAULTS, FakeSettings, Fault, FaultKind
 
 
 class FakeState:
@@ -77,34 +77,38 @@ class FakeState:
         self.weight_version = self.settings.weight_version
         self.previous_version = self.settings.weight_version
         self.pause_mode = None
-        self.resume_ignored = False
+        self._lasting: set[FaultKind] = set()
         self.accepting.set()
         self.resumed.set()
 
     def next_fault(self) -> Fault | None:
         """The fault of the generation request that arrives now; one of the whole server happens at once."""
         self.counters.requests += 1
-        fault = self.settings.faults.get(self.counters.requests) or self._timed(server=False)
+        of_this_time = (fault for fault in self._timed() if fault.kind not in SERVER_FAULTS)
+        fault = self.settings.faults.get(self.counters.requests) or next(of_this_time, None)
         if fault is not None:
             self.counters.faults += 1
             if fault.kind in SERVER_FAULTS:
                 self.befall(fault)
         return fault
 
-    def _timed(self, *, server: bool) -> Fault | None:
-        """What befalls requests, or the server, at this time."""
+    def holds(self, kind: FaultKind) -> bool:
+        """Whether the server has a lasting fault now."""
+        return kind in self._lasting or any(fault.kind == kind for fault in self._timed())
+
+    def _timed(self) -> Iterator[Fault]:
+        """The faults of this time."""
         if not self.settings.timed_faults:
-            return None
+            return
         since = self._clock.time() - self._began
         for timed in self.settings.timed_faults:
-            if timed.from_s <= since < timed.until_s and (timed.fault.kind in SERVER_FAULTS) is server:
-                return timed.fault
-        return None
+            if timed.from_s <= since < timed.until_s:
+                yield timed.fault
 
     def befall(self, fault: Fault) -> None:
         """A fault of the whole server."""
-        if fault.kind == "resume_ignored":
-            self.resume_ignored = True
+        if fault.kind in LASTING_FAULTS:
+            self._lasting.add(fault.kind)
             return
         self._as_new()
         self.engine.crash()
@@ -133,8 +137,7 @@ class FakeState:
             self.engine.retract()
 
     def resume(self) -> None:
-        timed = self._timed(server=True)
-        if self.resume_ignored or (timed is not None and timed.kind == "resume_ignored"):
+        if self.holds("resume_ignored"):
             return
         self.pause_mode = None
         self.engine.thaw()

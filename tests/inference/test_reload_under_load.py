@@ -183,6 +183,18 @@ async def test_a_server_that_says_that_it_goes_on_and_does_not_is_no_reloaded_on
         assert fleet.told[-1][1] == report.failed
 
 
+async def test_a_drained_server_that_cannot_flush_its_cache_is_reloaded_in_a_pause(
+    served: Path, new: Path
+) -> None:
+    async with fake(served) as one, fake(served) as two:
+        one.befall(Fault("flush_refused"))
+        _, fleet, report, aborted = await under_load([one, two], new, "drain", True)
+        report.raise_for_failures()
+        assert (aborted, fleet.retries) == (0, 0)
+        assert not one.paused
+        assert one.weight_version == two.weight_version == report.weight_version
+
+
 async def test_without_a_fleet_the_server_makes_new_requests_wait(served: Path, new: Path) -> None:
     """Another program's requests: those in flight finish by the old weights, later ones wait for the new."""
     async with fake(served, latency=Latency(per_request_s=0.5)) as server, Fleet([server.url]) as other:
