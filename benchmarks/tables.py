@@ -19,7 +19,7 @@ from benchmarks._harness import RESULTS, ROOT
 from rro_sdk.atomic import write_lines
 from trainers.table1.analysis import Difference, Row
 from trainers.table1.results import SFT, Thirds
-from trainers.table1.show import drawn_cells, is_clear, paper, title, with_interval
+from trainers.table1.show import drawn_cells, is_clear, notes, paper, title, with_interval
 
 PAGE = ROOT / "docs" / "results.md"
 
@@ -68,7 +68,11 @@ def _benchmark(stored: dict[str, Any]) -> list[str]:
         met = {True: "met", False: "**missed**", None: ""}[each.get("ok")]
         value = f"{_number(each['value'])} {each['unit']}".rstrip()
         lines.append(f"| {each['metric']} | {value} | {spread} | {each.get('bar') or ''} | {met} |")
-    missed = [f"- {each['metric']}: {each['note']}" for each in stored["metrics"] if each.get("ok") is False]
+    missed = [
+        f"- {each['metric']}: {each['note']}"
+        for each in stored["metrics"]
+        if each.get("ok") is False and each.get("note")
+    ]
     return lines + (["", *missed] if missed else [])
 
 
@@ -93,6 +97,8 @@ def _experiment(stored: dict[str, Any]) -> list[str]:
             paper(row.key, env),
         ]
         lines.append(f"| {' | '.join(cells)} |")
+    if said := notes(rows, stored["seeds"]):
+        lines += ["", *(f"- {each}" for each in said)]
     if drawing := [row for row in rows if row.drawn is not None]:
         lines += [
             "",

@@ -1,10 +1,12 @@
-"""Files that appear whole or not at all."""
+"""Files and folders that appear whole or not at all."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterable
 from pathlib import Path
+
+from rro_sdk.errors import ConfigError
 
 
 def write_lines(path: Path, lines: Iterable[bytes]) -> int:
@@ -29,6 +31,24 @@ def write_lines(path: Path, lines: Iterable[bytes]) -> int:
     finally:
         temporary.unlink(missing_ok=True)
     return count
+
+
+def refuse_taken(out: Path) -> None:
+    """Raise unless a folder can be renamed to `out`: nothing is there, or an empty folder.
+
+    Raises:
+        ConfigError: it is a file, a folder that is not empty, a link or a mount point.
+    """
+    if out.is_symlink() or os.path.ismount(out):
+        raise ConfigError(
+            f"{out} is a link or a mount point, which a finished folder cannot take the place of: give a"
+            " folder inside of it as --out"
+        )
+    if out.is_dir():
+        if any(out.iterdir()):
+            raise ConfigError(f"{out} is not empty: remove it or choose another --out")
+    elif out.exists():
+        raise ConfigError(f"{out} is not a folder: choose another --out")
 
 
 def sync_folder(folder: Path) -> None:

@@ -11,7 +11,7 @@ from rro_sdk.errors import ConfigError
 from trainers.nodes import Nodes, processes_on_each
 from trainers.settings import TrainSettings
 
-__all__ = ["CONFIGS", "command", "command_on_node", "find_config"]
+__all__ = ["CONFIGS", "ON_CPU", "command", "command_on_node", "find_config"]
 
 CONFIGS = Path(__file__).parent / "configs"
 """The configurations that are shipped, each a file `NAME.yaml` as `accelerate config` writes them."""

@@ -20,7 +20,7 @@ from typing import IO, Any
 
 import msgspec
 
-from rro_sdk.atomic import sync_folder
+from rro_sdk.atomic import refuse_taken, sync_folder
 from rro_sdk.checkpoint import Checkpoint, describe
 from rro_sdk.errors import CheckpointError, ConfigError, TrainingError
 from trainers.events import Alive, Done, Event, Failed, Step, TrainResult, decode
@@ -117,7 +117,7 @@ def train(
     """
     out = settings.out.absolute()
     forget_finished(out)
-    _refuse_taken(out)
+    refuse_taken(out)
     refuse_unfinished(settings)
     start = command(settings, nodes)
     model = describe(settings.model, with_hash=False)
@@ -129,7 +129,7 @@ def train(
     except OSError as error:
         raise ConfigError(f"cannot write beside {out}: {error.strerror}") from error
     with hold_log(out) as log:
-        _refuse_taken(out)  # whoever held the log until now may have finished
+        refuse_taken(out)  # whoever held the log until now may have finished
         alone = settings.launch is None or nodes is not None
         if alone:  # else another machine, which may not see the lock, can be at work here
             remove_partials(out)
@@ -278,14 +278,6 @@ def _as_json(settings: TrainSettings) -> dict[str, Any]:
         for item in fields(settings)
         for value in (getattr(settings, item.name),)
     }
-
-
-def _refuse_taken(out: Path) -> None:
-    if out.is_dir():
-        if any(out.iterdir()):
-            raise ConfigError(f"{out} is not empty: remove it or choose another --out")
-    elif out.exists() or out.is_symlink():
-        raise ConfigError(f"{out} is not a folder: choose another --out")
 
 
 def _ending(status: int) -> str:

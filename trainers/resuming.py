@@ -18,9 +18,19 @@ from rro_sdk.atomic import write_lines
 from rro_sdk.checkpoint import content_hash
 from rro_sdk.errors import ConfigError
 from rro_sdk.fingerprint import difference
+from trainers.processes import count
 from trainers.settings import TrainSettings
 
-__all__ = ["KEPT", "begin_or_go_on", "forget_torn", "last_state", "mark", "refuse_unfinished", "state_folder"]
+__all__ = [
+    "KEPT",
+    "begin_or_go_on",
+    "forget_torn",
+    "last_state",
+    "mark",
+    "refuse_unfinished",
+    "state_folder",
+    "whole_states",
+]
 
 KEPT = 2
 """States kept: one may be torn by a kill while it is written, the one before it is whole."""
@@ -95,12 +105,17 @@ def begin_or_go_on(settings: TrainSettings, data_sha256: str) -> Path | None:
 
 def last_state(folder: Path) -> Path | None:
     """The whole state of the highest step."""
-    states = {
+    states = whole_states(folder)
+    return states[max(states)] if states else None
+
+
+def whole_states(folder: Path) -> dict[int, Path]:
+    """The whole states by their step."""
+    return {
         int(number): state
         for state in folder.glob("checkpoint-*")
         if (number := state.name.partition("-")[2]).isdigit() and (state / _MARK).is_file()
     }
-    return states[max(states)] if states else None
 
 
 def mark(state: Path) -> None:
@@ -115,6 +130,7 @@ def _identity(settings: TrainSettings, data_sha256: str) -> dict[str, Any]:
         "data_sha256": data_sha256,
         "model_sha256": content_hash(settings.model),
         "reference_sha256": None if reference is None else content_hash(reference),
+        "processes": count(),  # each takes a batch of its own, so they decide a step's size
         "settings": {
             name: str(value) if isinstance(value, Path) else value
             for name, value in vars(settings).items()

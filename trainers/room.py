@@ -10,7 +10,7 @@ from pathlib import Path
 
 from rro_sdk.checkpoint import Checkpoint
 from rro_sdk.errors import ConfigError
-from trainers.resuming import KEPT
+from trainers.resuming import KEPT, state_folder, whole_states
 from trainers.settings import TrainSettings
 
 __all__ = [
@@ -37,11 +37,12 @@ def weights_bytes(settings: TrainSettings, model: Checkpoint) -> int:
 
 
 def bytes_needed(settings: TrainSettings, model: Checkpoint) -> int:
-    """Bytes that the checkpoint, its states and what lies beside them take, at most about."""
+    """Bytes that the checkpoint, its states and what lies beside them will yet take, at most about."""
     needed = weights_bytes(settings, model) + _BESIDE
     if settings.save_every is not None:
         trained = _adapter(settings.lora_rank, model) if settings.lora else model.parameters
-        needed += (KEPT + 1) * trained * _STATE_BYTES  # one is written before the oldest goes
+        saved = len(whole_states(state_folder(settings.out.absolute())))
+        needed += max(KEPT + 1 - saved, 1) * trained * _STATE_BYTES  # one is written before the oldest goes
     return needed
 
 

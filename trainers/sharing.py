@@ -83,12 +83,15 @@ def group(sequences: Sequence[Sequence[int]]) -> tuple[tuple[int, ...], ...]:
 
 
 def can_share(config: Any) -> bool:
-    """Whether the model's layers are all plain causal attention that takes a mask."""
+    """Whether the model's layers are all plain causal attention that takes a boolean mask.
+
+    Eager attention adds the mask to the scores as it is, so a boolean one would hide nothing.
+    """
     kinds = getattr(config, "layer_types", None) or ()
     return (
         config.model_type in _PLAIN
         and all(kind == "full_attention" for kind in kinds)
-        and getattr(config, "_attn_implementation", "") in ("sdpa", "eager")
+        and getattr(config, "_attn_implementation", "") == "sdpa"
     )
 
 

@@ -16,11 +16,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from rro_sdk.atomic import refuse_taken
 from rro_sdk.errors import ConfigError, DataError, TrainingError
 from trainers.listening import lines
 from trainers.rows import read_rows
 
-__all__ = ["Made", "Progress", "TinySettings", "refuse_taken", "train_tiny"]
+__all__ = ["Made", "Progress", "TinySettings", "train_tiny"]
 
 SILENCE_LIMIT_S = 1800.0
 """A child that says nothing for so long is taken for hung; it speaks every 20 steps."""
@@ -160,12 +161,6 @@ def train_tiny(
         raise DataError(last["error"])
     reason = last.get("error") or f"its process ended with status {status}"
     raise TrainingError(f"{settings.out} was not made: {reason}")
-
-
-def refuse_taken(out: Path) -> None:
-    """Raises ConfigError where something lies at `out` already."""
-    if out.is_symlink() or (out.exists() and (not out.is_dir() or any(out.iterdir()))):
-        raise ConfigError(f"{out} exists already and is not an empty folder: choose another --out")
 
 
 def _end(child: subprocess.Popen[bytes]) -> None:

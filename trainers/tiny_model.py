@@ -28,11 +28,12 @@ from typing import IO, Any
 
 from safetensors import SafetensorError
 
+from rro_sdk.atomic import refuse_taken
 from rro_sdk.errors import ConfigError, DataError, RROError, TrainingError
 from trainers.room import found_full, no_room, refuse_less_than
 from trainers.rows import file_sha256, read_rows
 from trainers.saving import MANIFEST, sync
-from trainers.tiny import Made, Progress, TinySettings, refuse_taken
+from trainers.tiny import Made, Progress, TinySettings
 from trainers.tiny_copying import ROPE_THETA, set_at_birth
 from trainers.tiny_text import Conversation, conversations, encode, make_tokenizer, product_numbers
 

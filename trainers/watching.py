@@ -54,10 +54,20 @@ def step_reporter(send: Callable[[Event], None]) -> Any:
 
 
 def state_marker() -> Any:
-    """A callback that marks each saved state as whole, once it is on the disk."""
+    """A callback that marks each saved state as whole, once it is on the disk.
+
+    The last step saves none: the checkpoint follows it, and transformers, going on from such a state, takes
+    one step more before it looks whether it is done.
+    """
     from transformers import TrainerCallback
 
     class StateMarker(TrainerCallback):
+        def on_step_end(
+            self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+        ) -> None:
+            if state.global_step >= state.max_steps:
+                control.should_save = False
+
         def on_save(
             self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
         ) -> None:

@@ -137,13 +137,15 @@ def table1(
         device=device,
         **settings,
     )
+    if store is not None and not store.absolute().parent.is_dir():
+        raise ConfigError(f"--store {store}: there is no folder {store.absolute().parent}; make it first")
     experiment = Experiment(given, lambda line: click.echo(line, err=True), keys=Keys(api_key, admin_api_key))
     if fetched and not SMOLLM2_FOLDER.exists():
         click.echo(f"making {SMOLLM2_FOLDER} (once)", err=True)
         make_smollm2(SMOLLM2_FOLDER)
     results = asyncio.run(experiment.run())
     table = analyse(results)
-    plain = as_plain(table, given.plain())
+    plain = as_plain(table, {**given.plain(), "made_of": experiment.made_of})
     text = msgspec.json.format(msgspec.json.encode(plain), indent=2)
     for path in filter(None, (out / "table1.json", store)):
         write_lines(path, [text])

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from rro_sdk.atomic import write_lines
+from rro_sdk.atomic import refuse_taken, write_lines
 from rro_sdk.cli._groups import Group
 from rro_sdk.cli._options import json_option, seed_option
 from rro_sdk.errors import CheckpointError, ConfigError, DataError
@@ -110,7 +110,7 @@ def make(
     missing = [each for each in ("torch", "transformers") if importlib.util.find_spec(each) is None]
     if missing:
         raise ConfigError(f"{', '.join(missing)} cannot be imported; install rro-sdk[train]")
-    from trainers.tiny import TinySettings, refuse_taken, train_tiny
+    from trainers.tiny import TinySettings, train_tiny
 
     rows = data or out.with_name(f"{out.name}.sft.jsonl")
     chosen = TinySettings(data=rows, out=out, **settings)

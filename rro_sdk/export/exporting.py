@@ -11,13 +11,13 @@ from typing import Any
 
 import msgspec
 
-from rro_sdk.atomic import write_lines
+from rro_sdk.atomic import refuse_taken, write_lines
 from rro_sdk.errors import ConfigError, DataError
 from rro_sdk.export import sft
 from rro_sdk.export.base import Context, Format, Tools
 from rro_sdk.export.card import FileInfo, card
 from rro_sdk.export.drift import MEANING, TRAINABLE, UNWRITABLE, DriftReport, check
-from rro_sdk.export.folder import new_folder, refuse_taken, write_rows
+from rro_sdk.export.folder import new_folder, write_rows
 from rro_sdk.export.formats import find_format
 from rro_sdk.export.origin import find_origin
 from rro_sdk.export.screening import LeftOut, problem, refuse
@@ -148,7 +148,7 @@ def _read_tools(path: Path, format_: Format) -> Tools:
         schemas: list[dict[str, Any]] = msgspec.json.decode(path.read_bytes(), type=list[dict[str, Any]])
     except OSError as error:
         raise ConfigError(f"cannot read {path} ({error.strerror})") from error
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise DataError(f"{path} is not a JSON list of tool schemas ({error})") from error
     return schemas
 

@@ -12,25 +12,12 @@ from pathlib import Path
 
 import msgspec
 
-from rro_sdk.atomic import write_lines
+from rro_sdk.atomic import refuse_taken, write_lines
 from rro_sdk.errors import ConfigError
 from rro_sdk.export.base import Row
 
 _encoder = msgspec.json.Encoder()
 _READABLE = 0o755  # mkdtemp's own mode shuts other users out, and a trainer may be one
-
-
-def refuse_taken(out: Path) -> None:
-    """Raise unless a folder may be made there.
-
-    Raises:
-        ConfigError: it is a file, or a folder that is not empty.
-    """
-    if out.is_dir():
-        if any(out.iterdir()):
-            raise ConfigError(f"{out} is not empty: remove it or choose another --out")
-    elif out.exists() or out.is_symlink():
-        raise ConfigError(f"{out} is not a folder: choose another --out")
 
 
 @contextmanager

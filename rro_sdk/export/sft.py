@@ -87,8 +87,10 @@ def turns(source: Source, min_outcome: float) -> Iterator[Turn]:
             continue
         for turn in (Turn(whole, 1 + place // 2) for place in range(0, len(whole.turns), 2)):
             key = (turn.prompt, turn.action)
-            if key not in seen and turn.id not in source.left_out:
-                seen.add(key)
+            if key in seen:
+                continue
+            seen.add(key)  # also of one that was left out: the next trajectory has it under another id
+            if turn.id not in source.left_out:
                 yield turn
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections import Counter
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -117,13 +118,19 @@ def _read_file(path: Path) -> Source:
     except OSError as error:
         raise ConfigError(f"cannot read {path} ({error.strerror})") from error
     pairs = [_pair(line, f"{path} line {number}") for number, line in enumerate(lines, 1) if line.strip()]
+    twice = [id_ for id_, count in Counter(pair.id for pair in pairs).items() if count > 1]
+    if twice:
+        raise DataError(
+            f"{path} has {len(twice)} ids more than once, such as {twice[0]}: rows are told apart by their"
+            " id, so export each run alone, or give the pairs of one of them other ids"
+        )
     return Source(name=path.name, pairs=tuple(sorted(pairs, key=in_order)))
 
 
 def _pair(line: bytes, where: str) -> PreferencePair:
     try:
         row = _decoder.decode(line)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         # A decoding error names the field at most, never its text.
         raise DataError(
             f"{where} is not a preference pair ({error}): export it from its run again"

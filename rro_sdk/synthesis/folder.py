@@ -12,7 +12,7 @@ from typing import Any, Protocol, TypeVar
 import msgspec
 
 from rro_sdk._json import decode
-from rro_sdk.atomic import sync_folder, write_lines
+from rro_sdk.atomic import refuse_taken, sync_folder, write_lines
 from rro_sdk.errors import ConfigError, DataError
 from rro_sdk.synthesis.experts import Played, training_rows
 
@@ -67,7 +67,7 @@ def write_folder(out: Path, lines: Mapping[str, Sequence[bytes]], manifest: Mapp
     Raises:
         ConfigError: `out` is taken or cannot be written.
     """
-    free(out)
+    refuse_taken(out)
     files = {name: {"lines": len(held), "sha256": _sha256(held)} for name, held in lines.items()}
     described = msgspec.json.format(msgspec.json.encode({**manifest, "files": files}), indent=2)
     try:
@@ -87,12 +87,6 @@ def write_folder(out: Path, lines: Mapping[str, Sequence[bytes]], manifest: Mapp
     finally:
         shutil.rmtree(work, ignore_errors=True)
     return out
-
-
-def free(out: Path) -> None:
-    """Raises ConfigError where something lies at `out` already."""
-    if out.is_symlink() or (out.exists() and (not out.is_dir() or any(out.iterdir()))):
-        raise ConfigError(f"{out} exists already and is not an empty folder: choose another --out")
 
 
 def read_tasks(path: Path, kind: type[T], command: str) -> list[T]:

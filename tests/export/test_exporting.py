@@ -169,6 +169,8 @@ def test_an_empty_pairs_file(tmp_path: Path) -> None:
             ["line 1: chosen"],
         ),
         (lambda text: text.replace('"weight_version"', '"version"'), ["line 1", "weight_version"]),
+        (lambda text: "[" * 5000 + text, ["line 1", "not a preference pair"]),
+        (lambda text: text + text, ["has 3 ids more than once", "export each run alone"]),
     ],
 )
 def test_lines_that_are_no_pairs(

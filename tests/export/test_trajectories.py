@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from rro_sdk.errors import DataError
 from rro_sdk.export import FORMATS, export_run, write_pairs
 from rro_sdk.export.base import Sample, action_side
 from rro_sdk.export.drift import check
-from rro_sdk.export.sft import trajectories, turns
+from rro_sdk.export.sft import Turn, trajectories, turns
 from rro_sdk.export.source import read_source
 from rro_sdk.export.template import load_template
 from rro_sdk.types import Message, PreferencePair
@@ -156,3 +157,16 @@ def test_a_turn_that_cannot_be_trained_on_is_left_out_alone(run: Path) -> None:
     left = source.without({every[0]})
     assert [turn.id for turn in turns(left, 1.0)] == every[1:]
     assert left == dataclasses.replace(source, left_out=frozenset({every[0]}))
+
+
+def test_a_turn_that_was_left_out_does_not_come_back_by_a_trajectory_that_shares_it(run: Path) -> None:
+    source = read_source(run)
+    shared = Counter(
+        (turn.prompt, turn.action)
+        for whole in trajectories(source)
+        for turn in (Turn(whole, 1 + place // 2) for place in range(0, len(whole.turns), 2))
+    )
+    every = list(turns(source, 0.0))
+    left = next(turn for turn in every if shared[turn.prompt, turn.action] > 1)
+    kept = [(turn.prompt, turn.action) for turn in turns(source.without({left.id}), 0.0)]
+    assert kept == [(turn.prompt, turn.action) for turn in every if turn is not left]

@@ -115,8 +115,32 @@ def test_a_loop_that_one_long_row_ended_may_drop_it(tmp_path: Path) -> None:
     )
 
 
+def test_how_many_processes_train_decides_a_step_s_size(tmp_path: Path) -> None:
+    def on(nodes: int) -> dict[str, Any]:
+        cluster = {"train_nodes": nodes, "train_gpus": 4}
+        return compared(parse_config(tree(tmp_path, cluster=cluster, dpo={"launch": "fsdp"}, sft=None)))
+
+    assert on(2) == on(2)
+    assert on(2) != on(1)
+
+
+def test_files_are_found_from_any_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "own.yaml").write_text("num_processes: 2\n")
+    config = parse_config(tree(tmp_path, dpo={"launch": "own.yaml", "tensorboard": "events"}))
+    assert config.dpo["launch"] == str(tmp_path / "own.yaml")
+    assert config.dpo["tensorboard"] == str(tmp_path / "events")
+    assert parse_config(tree(tmp_path, dpo={"launch": "fsdp"})).dpo["launch"] == "fsdp"
+
+
 def test_no_password_is_kept(tmp_path: Path) -> None:
     given = tree(tmp_path)
     given["environment"]["options"] = {"url": "mysql://me:secret@127.0.0.1:3306", "max_steps": 3}
+    given["environment"]["options"]["more"] = {"urls": ["mysql://me:secret@127.0.0.1:3306"]}
     kept = without_credentials(parse_config(given)).environment.options
-    assert kept == {"url": "mysql://127.0.0.1:3306", "max_steps": 3}
+    bare = "mysql://127.0.0.1:3306"
+    assert kept == {"url": bare, "max_steps": 3, "more": {"urls": [bare]}}
+    shared = {"shared": "sftp://me:secret@127.0.0.1/shards"}
+    with pytest.raises(ConfigError, match=r"^key cluster: shared holds a password") as refused:
+        parse_config(tree(tmp_path, cluster=shared))
+    assert "secret" not in str(refused.value)

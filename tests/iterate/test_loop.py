@@ -56,7 +56,7 @@ async def test_a_loop_from_sft_to_the_last_evaluation(bench: Bench) -> None:
         ({}, 3),
         ({"keep": "best", "iterations": 9}, 3),
         ({"keep": "best", "iterations": 9, "dpo": {"reference": "sft"}}, 4),
-        ({"iterations": 9, "stop": {"patience": 2}}, 2),
+        ({"iterations": 9, "stop": {"patience": 2}}, 3),
     ],
 )
 async def test_checkpoints_that_do_not_fit_on_the_disk_are_noticed_before_anything_is_done(
@@ -65,12 +65,37 @@ async def test_checkpoints_that_do_not_fit_on_the_disk_are_noticed_before_anythi
     usage = shutil.disk_usage(bench.folder)
     room = (64 << 20) + needed * 4 * (8 * 4 + 4)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=room - 1))
-    with pytest.raises(ConfigError, match=f"the loop, of {needed} checkpoints at once, needs about"):
+    with pytest.raises(ConfigError, match=f"the loop, of {needed} checkpoints more at once, needs"):
         await bench.run(**changes)
     assert not bench.out.exists()
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=room))
     if not changes:
         assert (await bench.run()).state == "all iterations done"
+
+
+async def test_a_loop_that_fits_its_disk_can_go_on_there(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With keep = "best" two checkpoints stay, and the disk has room for the third alone."""
+    whole = (await bench.run(iterations=4, keep="best")).best_checkpoint
+    bench.start_over()
+    record = LoopFolder.record
+
+    def killed(self: LoopFolder, stage: Stage, content: StageRecord) -> None:
+        if stage == Stage(3, "sample"):
+            raise Killed
+        record(self, stage, content)
+
+    with monkeypatch.context() as fault:
+        fault.setattr(LoopFolder, "record", killed)
+        with pytest.raises(Killed):
+            await bench.run(iterations=4, keep="best")
+    there = len(list((bench.out / "checkpoints").iterdir()))
+    usage = shutil.disk_usage(bench.folder)
+    room = (64 << 20) + (3 - there) * 4 * (8 * 4 + 4)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=room))
+    assert there == 2
+    assert (await bench.resume()).best_checkpoint == whole
 
 
 async def test_every_pair_was_made_by_the_policy_before_it(bench: Bench) -> None:

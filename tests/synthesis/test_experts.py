@@ -160,7 +160,7 @@ def test_the_bar_on_spider(spider_library: Library, tmp_path: Path) -> None:
         (["--database", "attic"], "'attic'"),
         (["--fractions", "1", "1", "1"], "add up to 1"),
         (["--n", "1000", "--database", "coins"], "different questions"),
-        (["--out", "taken"], "not an empty folder"),
+        (["--out", "taken"], "taken is not empty"),
         (["--sqlite", "taken"], "no *.sqlite"),
     ],
 )

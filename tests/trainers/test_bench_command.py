@@ -20,7 +20,8 @@ def tasks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name, count in (("train", 6), ("test", 3)):
         write_tasks(folder / f"{name}.jsonl", name[0], count)
     write_sft(folder / "sft.jsonl")
-    (folder / "experts.jsonl").write_text('{"id": "t000", "turns": ["Action: end 1"]}\n')
+    experts = [f'{{"id": "t{number:03}", "turns": ["Action: end 1"]}}\n' for number in range(6)]
+    (folder / "experts.jsonl").write_text("".join(experts))
     monkeypatch.chdir(tmp_path)
     return folder
 
@@ -45,6 +46,12 @@ def table1(tasks: Path, *options: object) -> int:
         (("--held-out", 9), "held_out is 9, and there are 3 tasks"),
         (("--dpo", "bta=1"), "--dpo bta is none of its settings here"),
         (("--tasks", "nowhere"), "nowhere/train.jsonl is missing"),
+        (("--out", "tasks/test.jsonl"), "is --out the folder of an experiment?"),
+        (("--store", "none/table1.json"), "make it first"),
+        (("--concurrency", 0), "concurrency"),
+        (("--max-total-tokens", -5), "max_total_tokens"),
+        (("--servers", "ftp://x"), "a server URL"),
+        (("--servers", "http://127.0.0.1:1", "--share-device"), "share_device is for servers"),
     ],
 )
 def test_bad_input_ends_with_2_and_one_line(

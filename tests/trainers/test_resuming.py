@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from rro_sdk.checkpoint import describe
 from rro_sdk.errors import ConfigError
 from tests.checkpoints import write_checkpoint
 from trainers import DPOSettings
 from trainers.resuming import begin_or_go_on, forget_torn, last_state, mark, refuse_unfinished, state_folder
+from trainers.room import bytes_needed
 
 
 @pytest.fixture
@@ -49,6 +52,25 @@ def test_states_of_another_training_are_refused(settings: DPOSettings) -> None:
     (state_folder(settings.out) / "training.json").write_text("{")
     with pytest.raises(ConfigError, match=r"training\.json cannot be read"):
         begin_or_go_on(settings, "data")
+
+
+def test_a_training_of_another_number_of_processes_is_another(
+    settings: DPOSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begin_or_go_on(settings, "data")
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(ConfigError, match=r"of another training \(processes was 1 and is 2\)"):
+        begin_or_go_on(settings, "data")
+
+
+def test_room_is_asked_for_states_that_are_not_there_yet(settings: DPOSettings) -> None:
+    model = describe(settings.model)
+    fresh = bytes_needed(settings, model)
+    state = fresh - bytes_needed(replace(settings, save_every=None), model)
+    for step in (5, 10):
+        save(state_folder(settings.out), step)
+    save(state_folder(settings.out), 15, whole=False)
+    assert bytes_needed(settings, model) == fresh - state * 2 // 3
 
 
 def test_what_never_had_a_whole_state_is_forgotten(settings: DPOSettings) -> None:

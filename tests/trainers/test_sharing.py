@@ -45,6 +45,7 @@ def test_only_plain_causal_models_share() -> None:
     assert not can_share(config(model_type="gemma3_text"))
     assert not can_share(config(layer_types=["full_attention", "sliding_attention"]))
     assert not can_share(config(_attn_implementation="flash_attention_2"))
+    assert not can_share(config(_attn_implementation="eager")), "it would add a boolean mask to the scores"
 
 
 def _losses_and_gradients(tiny: Path, rows: list[list[int]], shared: bool) -> tuple[Any, Any]:

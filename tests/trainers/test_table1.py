@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,9 +11,11 @@ from typing import Any
 import msgspec
 import pytest
 
-from rro_sdk.errors import ConfigError
+from rro_sdk.errors import ConfigError, ServerError
 from rro_sdk.journal import Journal
 from rro_sdk.journal.lock import RunLock
+from rro_sdk.sampler import Sampler
+from rro_sdk.types import Event, Task, TaskFailed
 from servers.fake import FakeServer, FakeSettings
 from tests.checkpoints import write_checkpoint
 from tests.iterate.world import ToyTrainer, write_sft, write_tasks
@@ -219,6 +221,57 @@ async def test_an_evaluation_of_other_weights_is_done_again(tmp_path: Path, serv
     assert await Experiment(given, lambda line: None, **parts).run() == [found]
 
 
+async def test_what_another_policy_explored_is_not_trained_on(tmp_path: Path, server: FakeServer) -> None:
+    given = settings(tmp_path, server, arms=("rro",), drawn=0)
+    parts = {"train_sft": ToyTrainer(), "train_dpo": ToyTrainer()}
+    (found,) = await Experiment(given, lambda line: None, **parts).run()
+    folder = tmp_path / "out/seed-0"
+    (folder / "result.json").unlink()
+    for path, kind in (("sampled/rro-tasks.json", Sampled), ("thirds/sft.json", Thirds)):
+        stage = msgspec.json.decode((folder / path).read_bytes(), type=kind)
+        assert stage.weight_version == found.evaluated["sft"].weight_version
+        (folder / path).write_bytes(
+            msgspec.json.encode(msgspec.structs.replace(stage, weight_version="another"))
+        )
+    assert await Experiment(given, lambda line: None, **parts).run() == [found]
+
+
+async def test_tasks_that_a_server_lost_are_not_left_out_of_one_method(
+    tmp_path: Path, server: FakeServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = settings(tmp_path, server, arms=("rro",), drawn=0, thirds=0)
+    parts = {"train_sft": ToyTrainer(), "train_dpo": ToyTrainer()}
+    explore = Sampler.events
+
+    async def lossy(self: Sampler, tasks: Sequence[Task]) -> AsyncGenerator[Event, None]:
+        async for event in explore(self, tasks[1:]):
+            yield event
+        yield TaskFailed(tasks[0].id, "ServerUnreachable: it is gone", "server")
+
+    with monkeypatch.context() as fault:
+        fault.setattr(Sampler, "events", lossy)
+        with pytest.raises(ServerError, match=r"RRO: 1 tasks were set aside .* run this again"):
+            await Experiment(given, lambda line: None, **parts).run()
+    (found,) = await Experiment(given, lambda line: None, **parts).run()
+    assert found.sampled["rro/tasks"].tasks == given.explore
+
+
+async def test_every_method_explores_the_same_tasks_or_none(tmp_path: Path, server: FakeServer) -> None:
+    given = settings(tmp_path, server)
+    experts = (tmp_path / "tasks/experts.jsonl").read_text().splitlines(keepends=True)
+    (tmp_path / "tasks/experts.jsonl").write_text("".join([*experts[:2], *experts[3:]]))
+    with pytest.raises(ConfigError, match=r"1 of 40 tasks have no expert trajectory .* and ETO needs one"):
+        Experiment(given, lambda line: None)
+    Experiment(replace(given, arms=("rro", "fixed")), lambda line: None)
+
+
+def test_a_null_counts_steps_as_the_samples_do() -> None:
+    table = analyse([result(0, (0.0,) * 4, null=1.0, steps=3), result(1, (0.0,) * 4, null=2.0, steps=1)])
+    rows = {row.key: row for row in table.rows}
+    assert rows["rro/tasks"].null == 1.25
+    assert rows["sft"].by_seed == (0.25, 0.25)
+
+
 def test_the_tiny_model_is_born_in_the_shape_that_it_is_trained_in(
     tmp_path: Path, server: FakeServer
 ) -> None:
@@ -239,6 +292,11 @@ def test_what_is_not_trained_on_is_told() -> None:
     text = format_table(analyse(results), "webshop")
     assert "RRO (same tasks): 2.0 of its pairs were too long to train on" in text
     assert "RRO (same tasks): too few tasks to spend all tokens on" in text
+    assert "of its tasks failed" not in text
+    assert "One seed: every interval is over the tasks alone" in text
+    two = analyse([result(seed, (0.0,) * 4, failed=seed) for seed in range(2)])
+    assert "RRO (same tasks): 0.5 of its tasks failed" in format_table(two, "webshop")
+    assert "One seed" not in format_table(two, "webshop")
 
 
 @pytest.mark.parametrize(

@@ -312,7 +312,7 @@ def test_the_command_plays_the_experts_of_the_training_tasks(
         (["--tasks", "none.jsonl"], "cannot read the tasks file none.jsonl"),
         (["--tasks", "empty.jsonl"], "holds no tasks"),
         (["--data", "rows.jsonl", "--parameters", "400"], "parameters is 400.0: it must be from 0.05 to 15"),
-        (["--data", "rows.jsonl", "--out", "taken"], "not an empty folder"),
+        (["--data", "rows.jsonl", "--out", "taken"], "taken is not empty"),
     ],
 )
 def test_bad_input_ends_with_2_and_one_line(
@@ -337,5 +337,5 @@ def test_bad_input_ends_with_2_and_one_line(
 
 def test_a_taken_folder_is_refused_before_anything_runs(tmp_path: Path) -> None:
     (tmp_path / "out").write_text("mine")
-    with pytest.raises(ConfigError, match="exists already"):
+    with pytest.raises(ConfigError, match="is not a folder"):
         train_tiny(TinySettings(data=tmp_path / "none", out=tmp_path / "out"))

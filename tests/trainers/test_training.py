@@ -259,14 +259,19 @@ def test_a_trainer_killed_as_it_begins_to_write_leaves_no_checkpoint(tiny: Path,
     assert leftovers(tmp_path) == []
 
 
+@pytest.mark.parametrize(("save_every", "when"), [(3, 4), (5, "save")])
 def test_a_killed_training_goes_on_and_ends_in_the_very_same_weights(
-    tiny: Path, tmp_path: Path, sft_run: tuple[TrainResult, list[Event], SFTSettings]
+    tiny: Path,
+    tmp_path: Path,
+    sft_run: tuple[TrainResult, list[Event], SFTSettings],
+    save_every: int,
+    when: int | str,
 ) -> None:
     unbroken, _, _ = sft_run
-    settings = sft_settings(tmp_path, tiny, save_every=3)
+    settings = sft_settings(tmp_path, tiny, save_every=save_every)
 
     def kill(event: Event) -> None:
-        if isinstance(event, Step) and event.step == 4:
+        if when in (getattr(event, "step", None), getattr(event, "name", None)):
             for child in children(os.getpid()):
                 child.kill()
 
@@ -282,7 +287,7 @@ def test_a_killed_training_goes_on_and_ends_in_the_very_same_weights(
 
     events: list[Event] = []
     result = train_sft(dataclasses.replace(settings, resume=True), on_event=events.append)
-    assert result.resumed_from in range(3, 20, 3)
+    assert result.resumed_from in range(save_every, 20, save_every)
     steps = [event.step for event in events if isinstance(event, Step)]
     assert steps == list(range(result.resumed_from + 1, 21)), "what was done is not done again"
     assert result.weights_sha256 == unbroken.weights_sha256

@@ -186,12 +186,15 @@ def parse_config(tree: Mapping[str, Any]) -> Config:
 def compared(config: Config) -> dict[str, Any]:
     """What must be the same when a loop goes on.
 
-    Left out is where things are: folders and files (their contents are compared), servers, devices and nodes;
-    and whether rows that do not fit are dropped, so that a loop that one of them ended can go on.
+    Left out is where things are: folders and files (their contents are compared), servers, devices and nodes,
+    though not how many processes train together, since each takes a batch. So is whether rows that do not fit
+    are dropped, so that a loop that one of them ended can go on.
     """
     found: dict[str, Any] = msgspec.to_builtins(without_credentials(config))
     for name in ("model", "out", "servers", "cluster"):
         del found[name]
+    nodes = config.cluster.nodes
+    found["training processes"] = None if nodes is None else nodes.count * max(nodes.gpus, 1)
     for name in ("train", "held_out"):
         del found["environment"][name]
     for table, name in (
@@ -206,13 +209,17 @@ def compared(config: Config) -> dict[str, Any]:
 
 def without_credentials(config: Config) -> Config:
     """The configuration as it may be kept on disk: no user or password in a URL among the options."""
-    options = {name: _bare(value) for name, value in config.environment.options.items()}
+    options: dict[str, Any] = _bare(config.environment.options)
     return msgspec.structs.replace(
         config, environment=msgspec.structs.replace(config.environment, options=options)
     )
 
 
 def _bare(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _bare(each) for name, each in value.items()}
+    if isinstance(value, list):
+        return [_bare(each) for each in value]
     if not isinstance(value, str) or "://" not in value:
         return value
     parts = urlsplit(value)
@@ -226,15 +233,20 @@ def _absolute(config: Config) -> Config:
         held_out=str(Path(config.environment.held_out).absolute()),
     )
 
-    def with_file(table: dict[str, Any], name: str) -> dict[str, Any]:
-        file = table.get(name)
-        return {**table, name: str(Path(file).absolute())} if isinstance(file, str) else table
+    def with_files(table: dict[str, Any], *names: str) -> dict[str, Any]:
+        found = {name: file for name in names if isinstance(file := table.get(name), str)}
+        return {**table, **{name: str(Path(file).absolute()) for name, file in found.items()}}
+
+    def trainer(table: dict[str, Any], *names: str) -> dict[str, Any]:
+        is_file = str(table.get("launch")).endswith((".yaml", ".yml"))  # else the name of a shipped one
+        return with_files(table, "tensorboard", "sampled_with", *names, *(["launch"] if is_file else []))
 
     return msgspec.structs.replace(
         config,
         model=str(Path(config.model).absolute()),
         out=str(Path(config.out).absolute()),
         environment=environment,
-        sft=None if config.sft is None else with_file(config.sft, "data"),
-        method=with_file(config.method, "experts"),
+        sft=None if config.sft is None else trainer(config.sft, "data"),
+        dpo=trainer(config.dpo),
+        method=with_files(config.method, "experts"),
     )

@@ -32,6 +32,7 @@ from trainers.iterate.serving import Keys, Make, Policy, PolicyServers
 from trainers.iterate.stages import Records, Stages, rewards_of
 from trainers.iterate.summary import LoopSummary, summarise
 from trainers.iterate.training import Train
+from trainers.launching import ON_CPU, find_config
 from trainers.nodes import Nodes
 from trainers.process import train_dpo, train_sft
 from trainers.room import bytes_needed, refuse_less_than, weights_bytes
@@ -94,7 +95,8 @@ async def iterate(
             PolicyServers(config.servers, keys, folder.logs, parts.make_servers)
         )
         if not finished:
-            _refuse_full_disk(config, records)
+            if before is None:
+                _refuse_full_disk(config, folder, records)
             await servers.check(base.checkpoint)
         stack.enter_context(folder.held())
         if before is None:
@@ -121,6 +123,8 @@ async def iterate(
         )
         records = folder.records()
         _prune(config, folder, records)
+        if before is not None and not finished:  # only now, since what a kill left behind is gone
+            _refuse_full_disk(config, folder, records)
         while (stage := config.plan.next(records, rewards_of(records))) is not None:
             say(f"{stage.name} ...")
             record = await stages.run(stage, records)
@@ -193,32 +197,37 @@ def _base(config: Config) -> Policy:
     return Policy(0, Path(config.model), describe(config.model).sha256)
 
 
-def _refuse_full_disk(config: Config, records: Records) -> None:
+def _refuse_full_disk(config: Config, folder: LoopFolder, records: Records) -> None:
     """Raise if there is no room for the checkpoints that are still to come.
 
-    Where the loop may stop early, for those that it makes before it can.
+    Where the loop may stop early, for those that it makes before it can: the policy to beat is made too.
 
     Raises:
         ConfigError: says how much is needed and how much is free.
     """
-    model, out = describe(config.model, with_hash=False), Path(config.out)
+    model, anywhere = describe(config.model, with_hash=False), Path(config.out)
     left = [stage for stage in config.plan.stages() if stage.kind in MAKES_POLICY and stage not in records]
     if config.stop is not None:
-        left = left[: config.stop.patience]
+        left = left[: config.stop.patience + any(stage.kind == "sft" for stage in left)]
     trainings: list[TrainSettings] = [
-        config.sft_settings(out, out) if stage.kind == "sft" else config.dpo_settings(out, out, out, None)
+        config.sft_settings(anywhere, out)
+        if stage.kind == "sft"
+        else config.dpo_settings(anywhere, anywhere, out, None)
         for stage in left
+        for out in (folder.checkpoint(stage.iteration),)
     ]
     if not trainings:
         return
     weights = sorted((weights_bytes(each, model) for each in trainings), reverse=True)
     if config.keep == "best":  # and the newest, the one that is being made, and DPO's reference
-        weights = weights[: 4 if config.reference == "sft" else 3]
+        made = [stage.iteration for stage in records if stage.kind in MAKES_POLICY]
+        there = sum(folder.checkpoint(iteration).is_dir() for iteration in made)
+        weights = weights[: max((4 if config.reference == "sft" else 3) - there, 1)]
     beside = max(bytes_needed(each, model) - weights_bytes(each, model) for each in trainings)
     refuse_less_than(
         sum(weights) + beside,
-        out,
-        f"the loop, of {len(weights)} checkpoints at once,",
+        folder.path,
+        f"the loop, of {len(weights)} checkpoints more at once,",
         'give another out or fewer iterations, or set keep = "best" or save_dtype = "bfloat16"',
     )
 
@@ -239,6 +248,10 @@ def _header(
         except OSError as error:
             raise ConfigError(f"key sft.data: cannot read {config.sft['data']}: {error.strerror}") from error
         read_rows(Path(config.sft["data"]), "sft")
+    for table, settings in (("sft", config.sft), ("dpo", config.dpo)):
+        launch = (settings or {}).get("launch")
+        if launch is not None and launch != ON_CPU:
+            inputs[f"{table}.launch"] = file_sha256(find_config(launch))
     experts = getattr(config.make_method(), "experts", None)
     if isinstance(experts, Experts):
         inputs["experts"] = experts.digest

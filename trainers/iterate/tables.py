@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -170,6 +171,13 @@ class ClusterTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     train_nodes: Count | None = None
     train_gpus: Annotated[int, msgspec.Meta(ge=0)] = 0
     train_cpus: Count = 1
+
+    def __post_init__(self) -> None:
+        if self.shared is not None and urlsplit(self.shared).password is not None:
+            raise ConfigError(
+                "shared holds a password, which would be kept in the loop's folder: leave it to the settings"
+                " of that file system (a key file, a profile, the environment)"
+            )
 
     @property
     def nodes(self) -> Nodes | None:

@@ -6,6 +6,7 @@ tasks too, the same ones for all seeds and policies, so that differences are pai
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any, TypeVar
 
@@ -38,6 +39,8 @@ class Row(msgspec.Struct, frozen=True):
         cpu_s: CPU seconds of sampling and training, mean over seeds; None where some are not known.
         left_out: pairs too long to train on, mean over seeds.
         outcome: mean outcome of the explored trajectories.
+        failed: tasks that were set aside, mean over seeds.
+        by_seed: the greedy reward of each seed.
         short: in some seed there were too few tasks to spend the budget of tokens on.
         drawn, drawn_interval, drawn_over_sft, drawn_over_sft_interval: the rewards at the temperature of the
             exploration, where they were asked for.
@@ -66,6 +69,8 @@ class Row(msgspec.Struct, frozen=True):
     drawn_over_sft: float | None = None
     drawn_over_sft_interval: Interval | None = None
     cpu_s: float | None = None
+    failed: float = 0.0
+    by_seed: tuple[float, ...] = ()
 
 
 class Difference(msgspec.Struct, frozen=True):
@@ -150,6 +155,7 @@ def analyse(results: Sequence[SeedResult], *, seed: int = 0) -> Table:
                 interval(outcomes[key]),
                 over.difference,
                 over.interval,
+                by_seed=tuple(float(each) for each in outcomes[key].mean(axis=1)),
                 **_costs(sampled, trained),
                 **when_drawn(key),
             )
@@ -172,14 +178,16 @@ def _costs(sampled: Sequence[Sampled | None], trained: Sequence[Trained | None])
     if not there:
         return {}
     steps = sum(each.steps for each in there)
-    nulls = [each.null for each in there if each.null is not None]
+    judged = [each for each in there if each.null is not None]
+    over = sum(each.steps for each in judged)
     worth = [each.outcome for each in there if each.outcome is not None]
     learned = [each for each in trained if each is not None]
     used = [each.cpu_s for each in there] + [each.cpu_s for each in learned]
     known = [each for each in used if each is not None]
     return {
         "samples": sum(each.candidates for each in there) / steps if steps else None,
-        "null": exact_mean(nulls) if nulls else None,
+        # By step, as the samples are.
+        "null": math.fsum((each.null or 0.0) * each.steps for each in judged) / over if over else None,
         "tasks": exact_mean([each.tasks for each in there]),
         "rollouts": exact_mean([each.rollouts for each in there]),
         "pairs": exact_mean([each.pairs for each in there]),
@@ -192,6 +200,7 @@ def _costs(sampled: Sequence[Sampled | None], trained: Sequence[Trained | None])
         "outcome": exact_mean(worth) if worth else None,
         "cpu_s": sum(known) / len(there) if len(known) == len(used) else None,
         "short": any(each.short for each in there),
+        "failed": exact_mean([each.failed for each in there]),
     }
 
 

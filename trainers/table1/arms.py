@@ -24,6 +24,7 @@ class Arm:
         make: the method under the experiment's settings.
         loss: of its DPO.
         temperature: of its exploration; None for the experiment's.
+        experts: whether it needs a trajectory of the expert for each task.
         paper: the paper's reward and samples, by environment.
     """
 
@@ -31,6 +32,7 @@ class Arm:
     make: Make
     loss: Literal["sigmoid", "ipr"] = "sigmoid"
     temperature: float | None = None
+    experts: bool = False
     paper: dict[str, tuple[float, float | None]] = field(default_factory=dict)
 
 
@@ -39,12 +41,14 @@ ARMS: dict[str, Arm] = {
         "ETO",
         lambda settings, experts: ETO(experts),
         temperature=TEMPERATURE,
+        experts=True,
         paper={"webshop": (52.34, None), "intercode-sql": (47.13, None)},
     ),
     "ipr": Arm(
         "IPR",
         lambda settings, experts: IPR(experts, rollouts=settings.rollouts),
         loss="ipr",
+        experts=True,
         paper={"webshop": (61.39, 4.0), "intercode-sql": (52.39, 3.0)},
     ),
     "fixed": Arm(

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -23,7 +23,7 @@ from rro_sdk._numbers import exact_mean
 from rro_sdk.checkpoint import describe
 from rro_sdk.envs.base import Environment
 from rro_sdk.envs.registry import suite
-from rro_sdk.errors import ConfigError
+from rro_sdk.errors import ConfigError, ServerError
 from rro_sdk.evaluation import play
 from rro_sdk.export.trl import write_pairs
 from rro_sdk.fingerprint import difference
@@ -36,9 +36,8 @@ from rro_sdk.policy import ReActPolicy
 from rro_sdk.report.summary import RunStats
 from rro_sdk.report.text import stats_of
 from rro_sdk.sampler import Sampler
-from rro_sdk.types import Task
+from rro_sdk.types import Task, TaskFailed
 from trainers.iterate.serving import Keys, Policy, PolicyServers
-from trainers.iterate.tables import ServersTable
 from trainers.iterate.training import Train, train_once
 from trainers.process import train_dpo, train_sft
 from trainers.rows import file_sha256
@@ -60,6 +59,9 @@ from trainers.tiny import train_tiny
 BATCH = 16
 """Tasks by which a cheap method goes on towards its budget of tokens."""
 
+_ROUND = 1_000_003
+"""Between the seeds of two rounds of drawing: more than an experiment has seeds."""
+
 T = TypeVar("T")
 
 
@@ -71,6 +73,9 @@ class Experiment:
         say: told a line per stage.
         keys: bearer tokens of the servers.
         train_sft, train_dpo: the trainers.
+
+    Attributes:
+        made_of: content hashes of what the experiment reads, once it runs.
 
     Raises:
         ConfigError: the folder holds an experiment with other settings, which is named.
@@ -97,12 +102,27 @@ class Experiment:
         test = found.load_tasks(str(settings.tasks / held_out), **need)
         self._held_out = test[: settings.held_out]
         self._experts = Experts.read(settings.experts)
+        self.made_of: dict[str, str] = {}
         for name, wanted, there in (
             ("explore", settings.explore, self._tasks),
             ("held_out", settings.held_out, test),
         ):
             if wanted > len(there):
                 raise ConfigError(f"{name} is {wanted}, and there are {len(there)} tasks")
+        self._refuse_without_experts()
+
+    def _refuse_without_experts(self) -> None:
+        """A method would set such tasks aside, and explore others than the rest."""
+        given = self._settings
+        needing = [ARMS[name].title for name in given.arms if ARMS[name].experts]
+        explored = self._tasks if "tokens" in given.variants else self._tasks[: given.explore]
+        missing = [task.id for task in explored if task.id not in self._experts.turns]
+        if needing and missing:
+            raise ConfigError(
+                f"{len(missing)} of {len(explored)} tasks have no expert trajectory in {given.experts},"
+                f" {missing[0]} the first of them, and {needing[0]} needs one each: give theirs, or leave"
+                " the method out"
+            )
 
     async def run(self) -> list[SeedResult]:
         """Run every seed that is not finished.
@@ -112,7 +132,8 @@ class Experiment:
         """
         gate = asyncio.Semaphore(self._settings.parallel)
         async with self._env() as env:
-            _claim(self._settings, self._experts, env.data_digest)
+            self.made_of = _made_of(self._settings, self._experts, env.data_digest)
+        _claim(self._settings, self.made_of)
         lock = RunLock.take(self._settings.out)
         try:
             return await self._seeds(gate)
@@ -162,19 +183,10 @@ class _Seed:
         drawn: dict[str, Evaluated] = {}
         self.folder.mkdir(parents=True, exist_ok=True)
         base = await self._base()
-        start = await self._sft(base)
-        given = self.settings
-        table = ServersTable(
-            urls=given.servers,
-            start=None if given.servers else 1,
-            device=given.device,
-            share_device=given.share_device,
-            extra_args=given.server_args,
-            max_running_requests=given.max_running_requests,
-            max_total_tokens=given.max_total_tokens,
-            concurrency=given.concurrency,
-        )
+        table = self.settings.servers_table
         async with PolicyServers(table, self.work.keys, self.folder / "logs") as servers:
+            await servers.check(base.checkpoint)
+            start = await self._sft(base)
             evaluated[FEW_SHOT] = await self._evaluated(FEW_SHOT, base, servers)
             evaluated[SFT] = await self._evaluated(SFT, start, servers)
             await self._draw(SFT, start, servers, drawn)
@@ -250,7 +262,7 @@ class _Seed:
                 acting = ReActPolicy(fleet, self.settings.sampling(temperature))
                 rounds = []
                 for number in range(times):
-                    seed = self.number + number * self.settings.seeds
+                    seed = self.number + number * _ROUND
                     played = await play(self.work.env, acting, self.work.held_out, seed=seed, at_once=64)
                     rounds.append([each.outcome for each in played])
             outcomes = tuple(exact_mean(each) for each in zip(*rounds, strict=True))
@@ -269,13 +281,17 @@ class _Seed:
         arm, run_dir = ARMS[name], self.folder / "runs" / name
         # The anchor's own tokens are the budget of the other variant, so it has the first alone, always.
         variants = ("tasks",) if name == ANCHOR else self.settings.variants
-        kept = {each: read(self._sampled(name, each), Sampled) for each in variants}
+        kept: dict[str, Sampled | None] = {}
+        for each in variants:
+            found = read(self._sampled(name, each), Sampled)
+            kept[each] = found if found is not None and found.weight_version == start.version else None
         if None in kept.values():
             method = arm.make(self.settings, self.work.experts)
             budget = sampled[f"{ANCHOR}/tasks"].generated if "tokens" in variants else None
             cpu_s = await self._sample(method, arm, run_dir, start, servers, budget)
             for variant in [each for each, found in kept.items() if found is None]:
-                kept[variant] = self._account(name, run_dir, budget if variant == "tokens" else None, cpu_s)
+                cost = self._account(name, run_dir, budget if variant == "tokens" else None, cpu_s)
+                kept[variant] = msgspec.structs.replace(cost, weight_version=start.version)
                 write(self._sampled(name, variant), kept[variant])
         for variant, found in kept.items():
             assert found is not None
@@ -304,15 +320,24 @@ class _Seed:
             sampling=self.settings.sampling(temperature),
             fleet=self._fleet(),
         )
+        failed: list[TaskFailed] = []
+
+        async def explore(tasks: Sequence[Task]) -> None:
+            found = [event async for event in sampler.events(tasks) if isinstance(event, TaskFailed)]
+            failed.extend(event for event in found if event.fault_of == "server")
+
         first, rest = self.work.tasks[: self.settings.explore], self.work.tasks[self.settings.explore :]
         async with sampler:
-            async for _ in sampler.events(first):
-                pass
+            await explore(first)
             for at in range(0, len(rest), BATCH):
-                if budget is None or sampler.stats.tokens.completion_tokens >= budget:
+                if budget is None or failed or sampler.stats.tokens.completion_tokens >= budget:
                     break
-                async for _ in sampler.events(rest[at : at + BATCH]):
-                    pass
+                await explore(rest[at : at + BATCH])
+        if failed:  # what the others explore must not be compared with fewer or other tasks
+            raise ServerError(
+                f"{arm.title}: {len(failed)} tasks were set aside ({failed[-1].reason}); once the servers"
+                " answer, run this again: it takes them up"
+            )
         stats = sampler.stats
         if budget is not None and stats.tokens.completion_tokens < budget:
             self._tell(f"{arm.title}: all tasks together took fewer tokens than the budget, {budget:,}")
@@ -339,7 +364,9 @@ class _Seed:
                 generated, prompt = spent.get(task_id, (0, 0))
                 spent[task_id] = (generated + usage.completion_tokens, prompt + usage.prompt_tokens)
             stats: RunStats = stats_of(journal)
-            chosen = self._within([task.id for task in self.work.tasks if task.id in spent], spent, budget)
+            tasks = self.work.tasks if budget is not None else self.work.tasks[: self.settings.explore]
+            ids = [task.id for task in tasks if task.id in spent]
+            chosen = set(ids) if budget is None else _within(ids, spent, budget)
             events = [event for event in journal.events() if event.task_id in chosen]
             for event in events:
                 stats.add(event)
@@ -363,21 +390,10 @@ class _Seed:
             prompt=sum(spent[task_id][1] for task_id in chosen),
             seconds=seconds * share,
             outcome=summary.mean_outcome,
+            failed=summary.tasks_failed,
             short=budget is not None and total < budget,
             cpu_s=None if cpu_s is None else cpu_s * share,
         )
-
-    def _within(self, ids: Sequence[str], spent: dict[str, tuple[int, int]], budget: int | None) -> set[str]:
-        if budget is None:
-            return set(ids[: self.settings.explore])
-        chosen: set[str] = set()
-        left = budget
-        for task_id in ids:
-            left -= spent[task_id][0]
-            if left < 0 and chosen:
-                break
-            chosen.add(task_id)
-        return chosen
 
     async def _dpo(
         self, key: str, start: Policy, servers: PolicyServers, trained: dict[str, Trained]
@@ -421,9 +437,11 @@ class _Seed:
                 async for _ in sampler.events(self.work.held_out[: self.settings.thirds]):
                     pass
             summary = sampler.summary()
-            return Thirds(summary.rising_by_third, summary.strictly_rising_by_third)
+            return Thirds(summary.rising_by_third, summary.strictly_rising_by_third, policy.version)
 
-        return await self._once("thirds", key, Thirds, explore)
+        return await self._once(
+            "thirds", key, Thirds, explore, lambda found: found.weight_version == policy.version
+        )
 
     async def _once(
         self,
@@ -431,7 +449,7 @@ class _Seed:
         key: str,
         kind: type[T],
         do: Callable[[], Awaitable[T]],
-        holds: Callable[[T], bool] = lambda found: True,
+        holds: Callable[[T], bool],
     ) -> T:
         """A stage's result, from its file if that still holds, or done now."""
         path = self.folder / stage / f"{_file(key)}.json"
@@ -452,20 +470,36 @@ def _quiet(line: str) -> None:
     """A stage is one line; its trainer's own lines are in its log."""
 
 
+def _within(ids: Sequence[str], spent: Mapping[str, tuple[int, int]], budget: int) -> set[str]:
+    """The first tasks that together generated no more tokens than the budget, and one at least."""
+    chosen: set[str] = set()
+    left = budget
+    for task_id in ids:
+        left -= spent[task_id][0]
+        if left < 0 and chosen:
+            break
+        chosen.add(task_id)
+    return chosen
+
+
 def _file(key: str) -> str:
     return key.replace("/", "-")
 
 
-def _claim(settings: Table1Settings, experts: Experts, data_digest: str) -> None:
+def _made_of(settings: Table1Settings, experts: Experts, data_digest: str) -> dict[str, str]:
+    found = {name: file_sha256(settings.tasks / name) for name in settings.files}
+    found |= {"experts": experts.digest, "environment": data_digest}
+    if settings.model != "tiny":
+        found["model"] = describe(settings.model).sha256
+    return found
+
+
+def _claim(settings: Table1Settings, made_of: dict[str, str]) -> None:
     """Write what the folder is for, or see that it is for the same.
 
     Raises:
         ConfigError: it holds an experiment with other settings; more seeds alone are no other experiment.
     """
-    made_of = {name: file_sha256(settings.tasks / name) for name in settings.files}
-    made_of |= {"experts": experts.digest, "environment": data_digest}
-    if settings.model != "tiny":
-        made_of["model"] = describe(settings.model).sha256
     now = msgspec.json.decode(msgspec.json.encode({**settings.plain(), "made_of": made_of}))
     path = settings.out / "experiment.json"
     if (before := read(path, dict)) is None:

@@ -8,7 +8,7 @@ from typing import TypeVar
 import msgspec
 
 from rro_sdk.atomic import write_lines
-from rro_sdk.errors import DataError
+from rro_sdk.errors import ConfigError, DataError
 
 FEW_SHOT, SFT = "few-shot", "sft"
 """Policies without preference training: before and after SFT."""
@@ -28,6 +28,8 @@ class Sampled(msgspec.Struct, frozen=True):
         generated, prompt: tokens of the recorded replies.
         seconds: wall time of the sampling, shared out to these tasks by their generated tokens.
         outcome: mean outcome of the explored trajectories, in [0, 1].
+        failed: tasks of the variant that were set aside for a fault of the environment or of their data.
+        weight_version: of the policy that explored.
         short: there were too few tasks to spend the budget of tokens on.
         cpu_s: CPU time of the server meanwhile, shared out likewise; None where it was not started here, or
             where the sampling was broken off in between.
@@ -45,6 +47,8 @@ class Sampled(msgspec.Struct, frozen=True):
     outcome: float | None
     short: bool = False
     cpu_s: float | None = None
+    failed: int = 0
+    weight_version: str = ""
 
 
 class Trained(msgspec.Struct, frozen=True):
@@ -64,11 +68,15 @@ class Evaluated(msgspec.Struct, frozen=True):
     weight_version: str
 
 
-class Thirds(msgspec.Struct, frozen=True):
-    """Share of steps whose reward rises (>=), and strictly so, by thirds of the trajectory (Table 2)."""
+class Thirds(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Share of steps whose reward rises (>=), and strictly so, by thirds of the trajectory (Table 2).
+
+    `weight_version`: of the policy, for a seed's own.
+    """
 
     rising: tuple[float | None, float | None, float | None]
     strictly: tuple[float | None, float | None, float | None]
+    weight_version: str = ""
 
 
 class SeedResult(msgspec.Struct, frozen=True):
@@ -95,11 +103,16 @@ def read(path: Path, kind: type[T]) -> T | None:
 
     Raises:
         DataError: the file holds something else.
+        ConfigError: it cannot be read.
     """
     try:
         return msgspec.json.decode(path.read_bytes(), type=kind)
     except FileNotFoundError:
         return None
+    except OSError as error:
+        raise ConfigError(
+            f"cannot read {path} ({error.strerror}): is --out the folder of an experiment?"
+        ) from None
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise DataError(
             f"{path} is no result of a stage ({error}); remove it to do the stage again"
@@ -107,6 +120,13 @@ def read(path: Path, kind: type[T]) -> T | None:
 
 
 def write(path: Path, result: object) -> None:
-    """Write a stage's result, whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_lines(path, [msgspec.json.encode(result)])
+    """Write a stage's result, whole or not at all.
+
+    Raises:
+        ConfigError: it cannot be written.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_lines(path, [msgspec.json.encode(result)])
+    except OSError as error:
+        raise ConfigError(f"cannot write {path}: {error.strerror}") from None

@@ -6,8 +6,12 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
+import msgspec
+
 from rro_sdk.errors import ConfigError
 from rro_sdk.policy import Sampling
+from trainers.iterate.keys import named
+from trainers.iterate.tables import ServersTable
 from trainers.settings import DPOSettings, SFTSettings
 from trainers.table1.arms import ARMS
 from trainers.tiny import TinySettings
@@ -120,6 +124,25 @@ class Table1Settings:
         else:
             self.sft_settings(somewhere, somewhere, 0)
         self.dpo_settings(somewhere, somewhere, somewhere, 0, "sigmoid")
+        self.servers_table.fleet()
+
+    @property
+    def servers_table(self) -> ServersTable:
+        """The servers of one seed. Raises ConfigError."""
+        given = {
+            "urls": self.servers,
+            "start": None if self.servers else 1,
+            "device": self.device,
+            "share_device": self.share_device,
+            "extra_args": self.server_args,
+            "max_running_requests": self.max_running_requests,
+            "max_total_tokens": self.max_total_tokens,
+            "concurrency": self.concurrency,
+        }
+        try:
+            return msgspec.convert(given, ServersTable)
+        except msgspec.ValidationError as error:
+            raise ConfigError(named(str(error))) from None
 
     def tiny(self, out: Path, seed: int, *, born: bool = False) -> TinySettings:
         """How the tiny model is trained, or made as it is `born`: of the same shape, untrained."""
@@ -129,13 +152,14 @@ class Table1Settings:
 
     def sft_settings(self, model: Path, out: Path, seed: int) -> SFTSettings:
         """How a given model is trained on the experts' turns."""
-        given = {"data": self.tasks / "sft.jsonl", "model": model, "out": out, "seed": seed}
+        given: dict[str, Any] = {"data": self.tasks / "sft.jsonl", "model": model, "out": out, "seed": seed}
+        given["resume"] = "save_every" in self.sft  # an experiment that is called again goes on
         return _made(SFTSettings, "sft", {"max_length": self.max_length, **self.sft}, given)
 
     def dpo_settings(self, data: Path, model: Path, out: Path, seed: int, loss: str) -> DPOSettings:
         """How every method's pairs are trained on."""
         given = {"data": data, "model": model, "out": out, "seed": seed, "loss": loss}
-        given |= {"steps": self.dpo_steps, "allow_drop": True}
+        given |= {"steps": self.dpo_steps, "allow_drop": True, "resume": "save_every" in self.dpo}
         return _made(DPOSettings, "dpo", {"max_length": self.max_length, **self.dpo}, given)
 
     @property
@@ -169,7 +193,7 @@ class Table1Settings:
 
 def _made(kind: type[S], option: str, own: dict[str, Any], given: dict[str, Any]) -> S:
     """A trainer's settings from the experiment's; errors name the option."""
-    known = [each.name for each in fields(kind) if each.name not in given and each.name != "resume"]
+    known = [each.name for each in fields(kind) if each.name not in given]
     if unknown := [name for name in own if name not in known]:
         raise ConfigError(
             f"--{option} {unknown[0]} is none of its settings here; it takes {', '.join(known)}"

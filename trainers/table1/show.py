@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import os
 import platform
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -39,14 +40,8 @@ def format_table(table: Table, env: str) -> str:
             paper(row.key, env),
         )
     parts = [_text(grid)]
-    notes = [
-        f"{title(row.key)}: {row.left_out:.1f} of its pairs were too long to train on"
-        for row in table.rows
-        if row.left_out
-    ]
-    notes += [f"{title(row.key)}: too few tasks to spend all tokens on" for row in table.rows if row.short]
-    if notes:
-        parts.append("\n".join(notes))
+    if said := notes(table.rows, table.seeds):
+        parts.append("\n".join(said))
     if table.differences:
         lines = []
         for each in table.differences:
@@ -69,6 +64,20 @@ def format_table(table: Table, env: str) -> str:
             second.add_row(title(key), *_shares(thirds))
         parts.append(_text(second))
     return "\n\n".join(parts)
+
+
+def notes(rows: Sequence[Row], seeds: int) -> list[str]:
+    """What must be said beside the figures of Table 1, a line each."""
+    found = [
+        f"{title(row.key)}: {row.left_out:.1f} of its pairs were too long to train on"
+        for row in rows
+        if row.left_out
+    ]
+    found += [f"{title(row.key)}: too few tasks to spend all tokens on" for row in rows if row.short]
+    found += [f"{title(row.key)}: {row.failed:.1f} of its tasks failed" for row in rows if row.failed]
+    if seeds == 1:
+        found.append("One seed: every interval is over the tasks alone; another seed may lie outside of it")
+    return found
 
 
 def title(key: str) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from rro_sdk.atomic import refuse_taken
 from rro_sdk.cli._options import json_option
 
 
@@ -64,12 +65,12 @@ def command(
     import msgspec
 
     from rro_sdk.envs.intercode_sql import InterCodeSQL, load_tasks, open_library
-    from rro_sdk.synthesis.folder import SPLITS, free, task_lines, write_folder
+    from rro_sdk.synthesis.folder import SPLITS, task_lines, write_folder
     from rro_sdk.synthesis.sql import sqlite_library
     from rro_sdk.synthesis.sql.given import Given, with_experts
 
     target = out or Path("runs") / f"questions-{split}-{seed}"
-    free(target)
+    refuse_taken(target)
     library = sqlite_library(sqlite) if sqlite else open_library()
 
     async def divide() -> Given:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from rro_sdk.atomic import refuse_taken
 from rro_sdk.cli._options import (
     env_name_option,
     json_option,
@@ -78,7 +79,7 @@ def command(
     from rro_sdk.policy import ReActPolicy, Sampling
     from rro_sdk.synthesis.explore import Collection, ExploreSettings, explore, hindsight_of
     from rro_sdk.synthesis.explore.partial import Partial
-    from rro_sdk.synthesis.folder import free, write_folder
+    from rro_sdk.synthesis.folder import write_folder
 
     began = time.monotonic()
     settings = ExploreSettings(
@@ -94,7 +95,7 @@ def command(
     fleet_settings = FleetSettings(concurrency=concurrency, api_key=api_key, admin_api_key=admin_api_key)
     back = hindsight_of(env_name, hindsight)
     target = out or Path("runs") / f"explored-{env_name.partition(':')[0]}-{seed}"
-    free(target)
+    refuse_taken(target)
     partial = Partial(target, back)
     given = tasks(env_name, tasks_file, None, env_option) if tasks_file or back.needs_tasks else []
     collection = Collection()

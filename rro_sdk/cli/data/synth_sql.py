@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from rro_sdk.atomic import refuse_taken
 from rro_sdk.cli.data._making import levels_and_parts, making_options, write
 
 
@@ -51,7 +52,6 @@ def command(
 
     from rro_sdk.envs.intercode_sql import InterCodeSQL, open_library
     from rro_sdk.synthesis.demonstrations import Script, demonstrate
-    from rro_sdk.synthesis.folder import free
     from rro_sdk.synthesis.sql import SynthesisSettings, audit, sqlite_library, synthesize
     from rro_sdk.synthesis.sql import careless as careless_turns
 
@@ -67,7 +67,7 @@ def command(
         show_schema=show_schema,
     )
     target = out or Path("runs") / f"sql-{split}-{n}-{seed}"
-    free(target)
+    refuse_taken(target)
     library = sqlite_library(sqlite) if sqlite else open_library()
     made = synthesize(library, settings)
     env = InterCodeSQL(library=library, show_schema=show_schema)

@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from rro_sdk.atomic import refuse_taken
 from rro_sdk.cli.data._making import levels_and_parts, making_options, write
 
 
@@ -51,7 +52,6 @@ def command(
 
     from rro_sdk.envs.webshop import Settings, WebShop
     from rro_sdk.synthesis.demonstrations import Script, demonstrate
-    from rro_sdk.synthesis.folder import free
     from rro_sdk.synthesis.webshop import SynthesisSettings, audit, synthesize
     from rro_sdk.synthesis.webshop import careless as careless_turns
 
@@ -60,7 +60,7 @@ def command(
         n=n, seed=seed, split=split, fractions=fractions, mistakes=mistakes, careless=careless
     )
     target = out or Path("runs") / f"webshop-{split}-{n}-{seed}"
-    free(target)
+    refuse_taken(target)
     shop = Settings(products=products, size=size, seed=shop_seed, fixed=fixed)
     env = WebShop(shop)
     made = synthesize(env, settings)

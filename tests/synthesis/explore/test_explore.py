@@ -258,7 +258,7 @@ async def test_the_command_from_a_server_to_pairs(databases: Path, tmp_path: Pat
         assert sampled.returncode == 0, sampled.stderr
         taken = await rro_async("data", "explore", "--servers", server.url, *options, "--out", str(out))
         assert taken.returncode == 2
-        assert "not an empty folder" in taken.stderr
+        assert "is not empty" in taken.stderr
     assert json.loads((out / "manifest.json").read_text())["whole"] is True
 
 
