@@ -101,6 +101,9 @@ def candidates_nulls(
     that pool alone, so that no candidate is better than its prefix. Exact where every outcome is 0 or 1,
     by seeded resampling elsewhere.
 
+    A lower estimate for small pools: a success rate that is known roughly is taken as it was seen, and the
+    null bends down towards 0 and 1 (`python -m benchmarks.null`).
+
     Raises:
         ValueError: an empty pool, or counts below 1.
     """
