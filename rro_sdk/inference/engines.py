@@ -6,6 +6,7 @@ vLLM's control routes). An `Engine` is one worker, never a gateway.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Literal, Protocol, TypeVar
@@ -107,13 +108,15 @@ class SGLang:
             await self.abort_all()
 
     async def update(self, path: str, version: str, *, timeout_s: float) -> None:
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + timeout_s
         try:
             await self._load(path, version, timeout_s)
         except ServerRefused as error:
             if not (self._drains and error.status == 400):
                 raise
-            await self.pause("retract", timeout_s=timeout_s)
-            await self._load(path, version, timeout_s)
+            await self.pause("retract", timeout_s=CONTROL_TIMEOUT_S)
+            await self._load(path, version, max(deadline - loop.time(), CONTROL_TIMEOUT_S))
 
     async def _load(self, path: str, version: str, timeout_s: float) -> None:
         body = await self._post(

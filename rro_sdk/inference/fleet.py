@@ -8,7 +8,7 @@ and is the only thing that chooses between them. What it chooses by is in `routi
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Collection, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from types import TracebackType
@@ -24,7 +24,7 @@ from rro_sdk.inference.retry import RetrySettings, with_retries
 from rro_sdk.inference.routing import common_version
 from rro_sdk.inference.server import ABORTED_STATUS, ModelInfo, Server
 from rro_sdk.inference.slot import REST_S, Control, ServerStatus, Slot
-from rro_sdk.inference.transport import Transport
+from rro_sdk.inference.transport import ServerLost, Transport
 from rro_sdk.inference.wire import ChatRequest, Completion
 from rro_sdk.types import Retried, VersionChanged, Wasted
 
@@ -131,7 +131,8 @@ class Fleet:
         self._stack = AsyncExitStack()
         self._slots: list[Slot] = []
         self._make: Callable[[str], Slot] | None = None
-        self._tasks: dict[Slot, list[asyncio.Task[None]]] = {}
+        self._watching: dict[Slot, asyncio.Task[None]] = {}
+        self._gates: list[asyncio.Task[None]] = []
         self._places = Places([], self.settings.outage_s)
 
     async def __aenter__(self) -> Self:
@@ -142,7 +143,10 @@ class Fleet:
 
         def make(url: str) -> Slot:
             server = Server(url, transport, control=control, note=self._note)
-            return Slot(server, self.settings.control(), self.settings.requests_per_second)
+            slot = Slot(server, self.settings.control(), self.settings.requests_per_second)
+            if slot.gate is not None:  # runs to the fleet's end: whoever stands at it must not be forgotten
+                self._gates.append(asyncio.create_task(slot.gate.run()))
+            return slot
 
         self._make = make
         self._slots = [make(url) for url in self.urls]
@@ -251,18 +255,23 @@ class Fleet:
                 slot.look.set()  # what it serves may have changed
             self._places.changed()
 
-    def settle(self, weight_version: str, failed: Mapping[str, str]) -> None:
+    def settle(self, weight_version: str, failed: Mapping[str, str], urls: Collection[str]) -> None:
         """What came of a reload of some of the servers.
 
         Args:
             weight_version: of every server that may be given requests from now on.
             failed: servers that get none until a later reload takes them, and why, by URL.
+            urls: the servers that it was to reload. Of the others only those are asked on that have the same
+                weights, except where all of these failed: then the others go on as they are.
         """
-        self.weight_version = weight_version
+        if any(url not in failed for url in urls):
+            self.weight_version = weight_version
         for slot in self._slots:
-            slot.barred = failed.get(slot.server.url)
-            if slot.barred is None:
-                slot.version, slot.stale = weight_version, False
+            if slot.server.url in urls:
+                slot.barred = failed.get(slot.server.url)
+                if slot.barred is None:
+                    slot.version = weight_version
+            slot.stale = bool(slot.version) and slot.version != self.weight_version
             slot.look.set()
         self._places.changed()
 
@@ -289,14 +298,14 @@ class Fleet:
         return await with_retries(attempt, self.settings.retry, self._count_retry)
 
     async def _ask(self, slot: Slot, request: ChatRequest) -> Completion:
-        if slot.gate is not None:
-            await slot.gate.pass_through()
         loop = asyncio.get_running_loop()
-        began = loop.time()
         try:
             async with asyncio.timeout(None) as lease:
                 slot.leases.add(lease)
                 try:
+                    if slot.gate is not None:
+                        await slot.gate.pass_through()
+                    began = loop.time()
                     completion = await slot.server.complete(
                         request, timeout_s=self.settings.request_timeout_s
                     )
@@ -327,8 +336,11 @@ class Fleet:
             self._limit(slot, slot.control.refused())
         if status in (429, 503) or status < 500 or slot.out is not None:
             return
+        lost = isinstance(error, ServerLost)
+        if lost and slot.failures and slot.look.is_set():
+            return  # connections that break at once are one bad moment, and the look says what it was
         slot.failures += 1
-        if isinstance(error, ServerUnreachable) or slot.failures >= FAILURES:
+        if (isinstance(error, ServerUnreachable) and not lost) or slot.failures >= FAILURES:
             self._rest(slot, str(error))
         else:
             slot.look.set()
@@ -359,12 +371,10 @@ class Fleet:
         return [slot for slot in self._slots if not slot.unlisted]
 
     def _begin(self, slot: Slot) -> None:
-        self._tasks[slot] = [asyncio.create_task(self._watch(slot))]
-        if slot.gate is not None:
-            self._tasks[slot].append(asyncio.create_task(slot.gate.run()))
+        self._watching[slot] = asyncio.create_task(self._watch(slot))
 
     async def _end_all(self) -> None:
-        await _end([task for tasks in self._tasks.values() for task in tasks])
+        await _end([*self._watching.values(), *self._gates])
 
     async def _follow(self) -> None:
         """Read the list of servers again and again."""
@@ -381,7 +391,7 @@ class Fleet:
             if url not in urls and not slot.unlisted:
                 slot.unlisted = True
                 slot.rest("it is no longer listed")
-                await _end(self._tasks.pop(slot))
+                await _end([self._watching.pop(slot)])
         for url in self.urls:
             slot = known.get(url) or self._make(url)
             if url in known and not slot.unlisted:
@@ -422,8 +432,10 @@ class Fleet:
                     self._rest(slot, str(error))
 
     async def _look(self, slot: Slot) -> None:
+        if slot.failures:  # it may be gone, with nothing left on it to tell
+            await self._read_version(slot)
         if isinstance(slot.control, FixedLimit):
-            if slot.active:
+            if slot.active and not slot.failures:
                 await self._read_version(slot)
             return
         if isinstance(slot.control, LatencyLimit):

@@ -14,7 +14,7 @@ from collections import OrderedDict, deque
 from collections.abc import Callable, Iterator, Sequence, Set
 from dataclasses import dataclass
 
-from rro_sdk.errors import ServerUnreachable
+from rro_sdk.inference.retry import Outage
 from rro_sdk.inference.routing import choose, least_loaded, preference
 from rro_sdk.inference.slot import Slot
 
@@ -65,7 +65,7 @@ class Places:
             failed: servers that failed this call, asked again only if there is no other.
 
         Raises:
-            ServerUnreachable: no server could be asked for `outage_s`; says why of each.
+            Outage: no server could be asked for `outage_s`; says why of each.
         """
         slot = self._choose(affinity, failed)
         if slot is not None:
@@ -208,7 +208,7 @@ class Places:
         for queue in self._queues.values():
             while (call := _pop(queue, lambda _: True)) is not None:
                 call.turn.set_exception(
-                    ServerUnreachable(
+                    Outage(
                         f"no server could be asked for {self._outage_s:g} s ({said})",
                         url=self._slots[0].server.url,
                     )

@@ -16,14 +16,18 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
+from rro_sdk._concurrency import to_the_end
 from rro_sdk.errors import ReloadError, ServerError, ServerTimeout
 from rro_sdk.inference.engines import Engine, ReloadMode, Served
 from rro_sdk.inference.retry import RetrySettings, with_retries
-from rro_sdk.inference.transport import Transport
+from rro_sdk.inference.transport import ServerLost
 from rro_sdk.inference.watchdog import Watchdog
 
 RESUME = RetrySettings(attempts=6, total_s=60.0, first_wait_s=0.1, longest_wait_s=5.0)
 """A paused server serves nothing, so continuing it is tried soon and often; then the watchdog goes on."""
+
+GIVEN_UP_BETWEEN = (408, 502, 504)
+"""Statuses of whoever stands between us and a worker, who does not know what became of the request."""
 
 
 @dataclass(slots=True)
@@ -63,11 +67,10 @@ class Reloading:
     drain_timeout_s: float
     settle: Callable[[], None]
 
-    async def run(self, background: Transport, watchdog: Watchdog) -> None:
+    async def run(self, watchdog: Watchdog) -> None:
         """Take all steps; what failed is told by `Worker.why`.
 
         Args:
-            background: open until what it runs in the background has ended.
             watchdog: takes over what cannot be continued from here.
         """
         try:
@@ -76,9 +79,9 @@ class Reloading:
             await self._all(self._roll_back)
             self.settle()
         finally:
-            # Also after a pause that was cancelled half-way, for it may have reached the server; and in the
-            # background, so that a caller that is cancelled here cannot leave the server paused.
-            await asyncio.shield(background.in_background(self._resume_all(watchdog)))
+            # Also after a pause that was cancelled half-way, for it may have reached the server; and to the
+            # end, for a caller that is cancelled here leaves the block in which the watchdog stands by.
+            await to_the_end(self._resume_all(watchdog))
         failed = [worker for worker in self.workers if worker.why is not None]
         await self._each(self._probe)
         late = [worker for worker in self.workers if worker.why is not None and worker not in failed]
@@ -87,7 +90,7 @@ class Reloading:
             try:
                 await asyncio.gather(*(self._roll_back(worker) for worker in late))
             finally:
-                await asyncio.shield(background.in_background(self._resume_all(watchdog)))
+                await to_the_end(self._resume_all(watchdog))
         await self._all(self._probe_the_old)
         self.settle()
 
@@ -99,7 +102,6 @@ class Reloading:
                 await step(worker)
             except ServerError as error:
                 worker.why = str(error)
-                worker.unanswered = isinstance(error, ServerTimeout)
 
         await asyncio.gather(*(take(worker) for worker in self.workers if worker.why is None))
 
@@ -113,7 +115,13 @@ class Reloading:
         worker.touched = True
         # Where nothing was paused the update itself waits for what runs.
         wait_s = self.drain_timeout_s if self.mode == "drain" else 0.0
-        await worker.engine.update(self.path, self.version, timeout_s=self.update_timeout_s + wait_s)
+        try:
+            await worker.engine.update(self.path, self.version, timeout_s=self.update_timeout_s + wait_s)
+        except ServerError as error:
+            worker.unanswered = (
+                isinstance(error, ServerTimeout | ServerLost) or error.status in GIVEN_UP_BETWEEN
+            )
+            raise
         served = (await worker.engine.served()).weight_version
         if served != self.version:
             raise _failure(worker, f"it reports weight version {served!r} after the update")

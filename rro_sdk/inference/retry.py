@@ -1,7 +1,7 @@
 """Which failures are tried again, how often and how long: the one place that decides it.
 
 Retried: no connection, no answer in time, 408, 409, 429, 5xx, and a reply of the wrong shape (once).
-Never retried: any other 4xx, for the request itself is wrong.
+Never retried: any other 4xx, for the request itself is wrong; and an outage, which was waited out already.
 """
 
 from __future__ import annotations
@@ -16,6 +16,10 @@ import tenacity
 from rro_sdk.errors import BadReply, ConfigError, ServerError, ServerRefused, ServerTimeout, ServerUnreachable
 
 T = TypeVar("T")
+
+
+class Outage(ServerUnreachable):
+    """No server could be asked for as long as a call waits for one; it was sent to none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +57,7 @@ def is_retryable(error: BaseException, unreadable: int) -> bool:
         return error.status in (408, 409, 429) or (error.status or 0) >= 500
     if isinstance(error, BadReply):
         return unreadable < 2
-    return isinstance(error, ServerUnreachable | ServerTimeout)
+    return isinstance(error, ServerUnreachable | ServerTimeout) and not isinstance(error, Outage)
 
 
 def wait_seconds(settings: RetrySettings, error: BaseException | None, backoff: float) -> float:

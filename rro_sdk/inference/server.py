@@ -177,13 +177,13 @@ class Server:
             ServerError: it cannot be asked, or the workers of a gateway serve different things.
         """
         infos = await self._read_all("/model_info", ModelInfo, timeout_s)
-        if len(set(infos)) > 1:
+        if len(set(infos.values())) > 1:
             said = ", ".join(
                 f"{url} serves {info.model_path} version {info.weight_version or 'unknown'}"
-                for url, info in zip(self.control_urls, infos, strict=True)
+                for url, info in infos.items()
             )
             raise ServerError(f"the workers of {self.url} differ: {said}; reload them", url=self.url)
-        return infos[0]
+        return next(iter(infos.values()))
 
     async def loads(self, *, timeout_s: float = 15.0) -> Load:
         """Its own account of load: the sum over its data-parallel ranks, and over a gateway's workers.
@@ -194,7 +194,7 @@ class Server:
             ServerError: it cannot be asked; `ServerRefused` with status 404 where it keeps no such account.
         """
         answers = await self._read_all("/v1/loads?include=core", _Loads, timeout_s)
-        ranks = [rank for answer in answers for rank in answer.loads]
+        ranks = [rank for answer in answers.values() for rank in answer.loads]
         if not ranks:
             raise BadReply(f"server {self.url} answered /v1/loads with no load", url=self.url)
         return Load(
@@ -204,16 +204,36 @@ class Server:
             slots=sum(rank.max_running_requests for rank in ranks) or None,
         )
 
-    async def _read_all(self, path: str, shape: type[T], timeout_s: float) -> list[T]:
-        """Read from every control address. A gateway knows no such path, and is asked for its workers."""
+    async def _read_all(self, path: str, shape: type[T], timeout_s: float) -> dict[str, T]:
+        """Read from every control address; the answers by URL.
+
+        A gateway knows no such path, and is asked for its workers. It serves without a worker that is gone,
+        so such a one is left out here too.
+        """
+        if self.control_urls == (self.url,):
+            try:
+                return {self.url: await self._read(self.url, path, shape, timeout_s)}
+            except ServerRefused as error:
+                if error.status != 404 or not await self.find_workers():
+                    raise
+        read: dict[str, T] = {}
+        gone: list[ServerError] = []
+
+        async def ask(url: str) -> None:
+            try:
+                read[url] = await self._read(url, path, shape, timeout_s)
+            except (ServerUnreachable, ServerTimeout) as error:
+                gone.append(error)
+
         urls = self.control_urls
-        try:
-            return await asyncio.gather(*(self._read(url, path, shape, timeout_s) for url in urls))
-        except ServerRefused as error:
-            if error.status != 404 or urls != (self.url,) or not await self.find_workers():
-                raise
-        urls = self.control_urls
-        return await asyncio.gather(*(self._read(url, path, shape, timeout_s) for url in urls))
+        await asyncio.gather(*(ask(url) for url in urls))
+        if gone:
+            await self.find_workers()  # another may have taken its place
+        if read:
+            return {url: read[url] for url in urls if url in read}
+        if self.control_urls == urls:
+            raise gone[0]
+        return await self._read_all(path, shape, timeout_s)
 
     async def _read(self, url: str, path: str, shape: type[T], timeout_s: float) -> T:
         body = await self._transport.get(url, path, timeout_s=timeout_s)

@@ -126,15 +126,17 @@ class Slot:
                 lease.reschedule(now)
 
 
+def window(per_second: float) -> tuple[int, float]:
+    """A rate as a whole number of requests, and the seconds in which that many may go."""
+    requests = max(1, int(per_second))
+    return requests, requests / per_second
+
+
 class RateGate:
     """Lets calls through at a rate. asyncio-throttle polls, so one task asks it on behalf of all callers."""
 
     def __init__(self, per_second: float) -> None:
-        self._throttler = (
-            Throttler(rate_limit=max(1, round(per_second)), period=1.0)
-            if per_second >= 1
-            else Throttler(rate_limit=1, period=1.0 / per_second)
-        )
+        self._throttler = Throttler(*window(per_second))
         self._queue: asyncio.Queue[asyncio.Future[None]] = asyncio.Queue()
 
     async def run(self) -> None:

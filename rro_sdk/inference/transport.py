@@ -18,12 +18,19 @@ import aiohttp
 
 from rro_sdk.errors import ContextExceeded, ServerRefused, ServerTimeout, ServerUnreachable
 
+KEEPALIVE_S = 4.0
+"""SGLang closes a connection that was idle for 5 s; a request on one that it closes meanwhile is lost."""
+
 CONNECT_TIMEOUT_S = 10.0
 """A server that does not accept within this is as good as gone; loopback and data-centre links take ms."""
 
 
 BACKGROUND_GRACE_S = 8.0
 """How long closing waits for aborts that are under way."""
+
+
+class ServerLost(ServerUnreachable):
+    """The connection broke under a request: the server may be gone, or well and working on it still."""
 
 
 class Transport:
@@ -38,7 +45,7 @@ class Transport:
 
     async def __aenter__(self) -> Self:
         # The fleet bounds what is in flight, server by server; a second bound here would queue unseen.
-        connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=60.0)
+        connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=KEEPALIVE_S)
         self._session = aiohttp.ClientSession(
             connector=connector,
             headers=self._headers,
@@ -65,7 +72,7 @@ class Transport:
         """POST a JSON body; the reply's body.
 
         Raises:
-            ServerUnreachable: no connection, or it broke.
+            ServerUnreachable: no connection; `ServerLost` where it broke.
             ServerTimeout: no complete reply within `timeout_s`.
             ServerRefused: any status but 2xx.
         """
@@ -104,9 +111,13 @@ class Transport:
             raise ServerTimeout(
                 f"server {server} did not answer {path} within {timeout_s:g} s", url=server
             ) from None
-        except aiohttp.ClientError as error:
+        except (aiohttp.ClientConnectorError, aiohttp.InvalidURL) as error:
             raise ServerUnreachable(
                 f"cannot reach server {server} ({type(error).__name__}); is it running?", url=server
+            ) from None
+        except aiohttp.ClientError as error:
+            raise ServerLost(
+                f"server {server} broke off the connection ({type(error).__name__})", url=server
             ) from None
 
 

@@ -11,7 +11,7 @@ engine in `engines.py`.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -72,12 +72,13 @@ class Gate(Protocol):
     def held(self, urls: Sequence[str]) -> AbstractAsyncContextManager[None]:
         """Give these servers no new requests, and wait until none is in flight; let go at the end."""
 
-    def settle(self, weight_version: str, failed: Mapping[str, str]) -> None:
+    def settle(self, weight_version: str, failed: Mapping[str, str], urls: Collection[str]) -> None:
         """What came of a reload.
 
         Args:
             weight_version: of every server that may be given requests.
             failed: servers that must get none until a later reload takes them, and why, by URL.
+            urls: the servers that it was to reload; what an earlier one said of others holds.
         """
 
 
@@ -162,7 +163,7 @@ async def reload_weights(
 
         def settle() -> None:
             if gate is not None:
-                gate.settle(*outcome(workers, behind, version))
+                gate.settle(*outcome(workers, behind, version), urls)
 
         steps = Reloading(
             workers=workers,
@@ -178,7 +179,7 @@ async def reload_weights(
             watchdog = await stack.enter_async_context(Watchdog(calls, key=admin_key))
             if gate is not None and settings.mode == "drain":
                 await stack.enter_async_context(gate.held(urls))
-            await steps.run(admin, watchdog)
+            await steps.run(watchdog)
     return ReloadReport(
         weight_version=version,
         checkpoint=str(path),

@@ -7,12 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from rro_sdk.errors import CheckpointError, ConfigError, ReloadError
+from rro_sdk.errors import CheckpointError, ConfigError, ReloadError, ServerRefused
+from rro_sdk.inference.engines import CONTROL_TIMEOUT_S, SGLang
 from rro_sdk.inference.server import Server
 from rro_sdk.inference.transport import Transport
 from rro_sdk.inference.weights import ReloadSettings, reload_weights
 from rro_sdk.inference.wire import ChatRequest
 from rro_sdk.types import Message
+from servers.simulated import VirtualLoop
 from tests.checkpoints import SHAPES, write_checkpoint
 from tests.inference.vllm_stub import VLLMStub
 
@@ -55,6 +57,39 @@ async def test_vllm_with_a_request_in_flight(
                 await running
         else:
             assert (await running).samples[0].finish_reason == reason
+
+
+class Unflushed(Transport):
+    """Answers an SGLang's control calls: its first update takes long and cannot flush the cache."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.limits: list[tuple[str, float]] = []
+
+    async def request(
+        self, method: str, server: str, path: str, body: bytes | None, timeout_s: float
+    ) -> bytes:
+        self.limits.append((path, timeout_s))
+        if len(self.limits) == 1:
+            await asyncio.sleep(500.0)
+            raise ServerRefused("not flushed", url=server, status=400)
+        return b'{"success": true}'
+
+
+def test_an_update_that_is_made_once_more_has_what_is_left_of_its_time() -> None:
+    async def main() -> list[tuple[str, float]]:
+        transport = Unflushed()
+        engine = SGLang("http://one:1", transport, transport)
+        await engine.pause("drain", timeout_s=600.0)
+        await engine.update("/new", "v1", timeout_s=1200.0)
+        return transport.limits
+
+    with asyncio.Runner(loop_factory=VirtualLoop) as runner:
+        assert runner.run(main()) == [
+            ("/update_weights_from_disk", 1200.0),
+            ("/pause_generation", CONTROL_TIMEOUT_S),
+            ("/update_weights_from_disk", 700.0),
+        ]
 
 
 async def test_vllm_goes_back_to_the_weights_that_it_started_with(served: Path, new: Path) -> None:

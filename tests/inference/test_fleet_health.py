@@ -7,6 +7,7 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 
 import httpx2
+import msgspec
 import pytest
 
 from benchmarks._simulated import SimulatedTransport
@@ -15,6 +16,7 @@ from rro_sdk.inference import fleet as fleet_module
 from rro_sdk.inference import slot as slot_module
 from rro_sdk.inference.fleet import Fleet, FleetSettings
 from rro_sdk.inference.retry import RetrySettings
+from rro_sdk.inference.transport import ServerLost, Transport
 from rro_sdk.inference.wire import ChatRequest
 from rro_sdk.types import Message
 from servers.fake import FakeServer, FakeSettings, Fault, Latency, Timed
@@ -106,13 +108,66 @@ async def test_a_server_that_hangs_is_found_out_and_its_calls_go_elsewhere() -> 
                 await asyncio.sleep(0.01)
 
 
-async def test_when_every_server_is_gone_calls_wait_and_then_say_so() -> None:
+async def test_when_every_server_is_gone_calls_wait_once_and_then_say_so() -> None:
     async with FakeServer(FakeSettings()) as gone:
         address = gone.url
     async with Fleet([address], settings(outage_s=0.5)) as fleet:
         with pytest.raises(ServerUnreachable, match=rf"no server could be asked for 0\.5 s.*{address}"):
             await fleet.complete(request())
         assert fleet.in_flight == 0
+        assert fleet.retries == 1, "the one that was sent"
+
+
+class Breaking(Transport):
+    """Lets completions come until all are there, and breaks the connections of the first of them."""
+
+    def __init__(self, wanted: int, broken: int) -> None:
+        super().__init__()
+        self.asked: list[str] = []
+        self._come = 0
+        self._wanted, self._broken = wanted, broken
+        self._all_there = asyncio.Event()
+
+    async def request(
+        self, method: str, server: str, path: str, body: bytes | None, timeout_s: float
+    ) -> bytes:
+        self.asked.append(path)
+        if path == "/model_info":
+            return b'{"model_path": "m", "weight_version": "v1"}'
+        self._come += 1
+        number = self._come
+        if number == self._wanted:
+            self._all_there.set()
+        await self._all_there.wait()
+        if number <= self._broken:
+            raise ServerLost("the connection broke", url=server)
+        if number <= self._wanted:  # these take until after the look
+            while "/model_info" not in self.asked:
+                await asyncio.sleep(0.001)
+        message = {"role": "assistant", "content": "a"}
+        choices = [{"index": 0, "message": message, "finish_reason": "stop"}]
+        usage = {"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2}
+        return msgspec.json.encode({"choices": choices, "usage": usage})
+
+
+async def test_connections_that_break_cost_their_own_calls_one_more_try_and_no_others() -> None:
+    transport = Breaking(30, broken=10)
+    async with Fleet(["http://one:1"], settings(concurrency=30), transport=transport) as fleet:
+        async with asyncio.timeout(30):
+            await asyncio.gather(*(fleet.complete(request(number)) for number in range(30)))
+        assert fleet.retries == 10
+        assert transport.asked.count("/v1/chat/completions") == 40
+
+
+async def test_after_a_broken_connection_a_server_is_looked_at_though_it_has_nothing_to_do() -> None:
+    transport = Breaking(1, broken=1)
+    once = settings(retry=RetrySettings(attempts=1))
+    async with Fleet(["http://one:1"], once, transport=transport) as fleet, asyncio.timeout(30):
+        with pytest.raises(ServerLost):
+            await fleet.complete(request())
+        assert not fleet.out
+        while "/model_info" not in transport.asked:
+            await asyncio.sleep(0.001)
 
 
 async def test_an_outage_that_ends_costs_nothing_but_time() -> None:
@@ -203,13 +258,35 @@ async def test_a_server_whose_reload_failed_gets_nothing_until_one_takes_it() ->
     ):
         await fleet.check()
         await set_version(one, "v2")
-        fleet.settle("v2", {two.url: "its disk is full"})
+        fleet.settle("v2", {two.url: "its disk is full"}, fleet.urls)
         assert fleet.out == {two.url: "its disk is full"}
         await asyncio.gather(*(fleet.complete(request(n), affinity=str(n)) for n in range(16)))
         assert two.counters.requests == 0
         await set_version(two, "v2")
-        fleet.settle("v2", {})
+        fleet.settle("v2", {}, fleet.urls)
         await calls_until(fleet, lambda: two.counters.requests > 0)
+
+
+async def test_a_reload_of_some_servers_says_nothing_of_the_others() -> None:
+    one, two, three = urls = [f"http://s{number}:1" for number in range(3)]
+    async with Fleet(urls, transport=Breaking(0, broken=0)) as fleet:
+        await fleet.check()
+        fleet.settle("v1", {one: "its disk is full"}, [one])
+        assert fleet.out == {one: "its disk is full"}
+        fleet.settle("v2", {}, [two])
+        assert fleet.weight_version == "v2"
+        assert fleet.out == {one: "its disk is full", three: "it serves weight version v1"}
+        fleet.settle("v2", {}, [one, three])
+        assert fleet.out == {}
+
+
+async def test_where_all_that_were_to_be_reloaded_failed_the_others_go_on() -> None:
+    one, two = urls = ["http://s1:1", "http://s2:1"]
+    async with Fleet(urls, transport=Breaking(0, broken=0)) as fleet:
+        await fleet.check()
+        fleet.settle("v2", {one: "it burns"}, [one])
+        assert (fleet.weight_version, fleet.out) == ("v1", {one: "it burns"})
+        assert fleet.limits[two] > 0
 
 
 async def test_only_servers_of_the_fleet_can_be_held() -> None:

@@ -76,6 +76,23 @@ async def until(condition: Callable[[], bool], what: str) -> None:
         pytest.fail(what)
 
 
+async def test_a_call_that_waits_for_its_turn_at_a_server_that_leaves_goes_elsewhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fleets, "FOLLOW_S", 0.02)
+    path, rare = tmp_path / "list", 1 / 1000
+    async with FakeServer() as one, FakeServer() as two:
+        async with Fleet([listing(path, one.url)], FleetSettings(requests_per_second=rare)) as fleet:
+            message = Message("user", "question")
+            request = ChatRequest(messages=(message,), model="m", temperature=1.0)
+            assert (await fleet.complete(request)).server == one.url
+            late = asyncio.create_task(fleet.complete(request))
+            await until(lambda: fleet.in_flight == 1, "it has a place, and its turn in a quarter of an hour")
+            listing(path, two.url)
+            async with asyncio.timeout(30):
+                assert (await late).server == two.url
+
+
 async def test_a_fleet_follows_its_list_and_nobody_who_asks_notices(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

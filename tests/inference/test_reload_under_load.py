@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -97,7 +97,8 @@ class Watched(Fleet):
             yield
             self.held_with.append(self.in_flight)
 
-    def settle(self, weight_version: str, failed: Mapping[str, str]) -> None:
+    def settle(self, weight_version: str, failed: Mapping[str, str], urls: Collection[str]) -> None:
+        assert set(urls) == set(self.urls)
         self.told.append((weight_version, dict(failed)))
 
 

@@ -16,18 +16,22 @@ from rro_sdk.inference import reloading
 from rro_sdk.inference.engines import Call, ReloadMode, Served
 from rro_sdk.inference.reloading import Reloading, Worker, outcome
 from rro_sdk.inference.retry import RetrySettings
-from rro_sdk.inference.transport import Transport
+from rro_sdk.inference.transport import ServerLost
 from rro_sdk.inference.watchdog import Watchdog
 
 Step = Literal["pause", "update", "served", "abort_all", "resume", "probe"]
-Trouble = Literal["refuses", "times out", "is gone"]
+Trouble = Literal["refuses", "times out", "is gone", "breaks off", "is given up between"]
 
 STEPS: tuple[Step, ...] = ("pause", "update", "served", "abort_all", "resume", "probe")
 ERRORS: dict[Trouble, ServerError] = {
     "refuses": ServerRefused("it refuses", status=400),
     "times out": ServerTimeout("no answer in time"),
     "is gone": ServerUnreachable("nobody there"),
+    "breaks off": ServerLost("the connection broke"),
+    "is given up between": ServerRefused("a gateway waits no longer", status=504),
 }
+UNKNOWN: tuple[Trouble, ...] = ("times out", "breaks off", "is given up between")
+"""What was asked for may have been done, or be going on."""
 
 
 @dataclass
@@ -40,6 +44,7 @@ class ToyEngine:
     weights: str = "old"
     version: str = "old"
     paused: bool = False
+    updating: bool = False
     calls: dict[str, int] = field(default_factory=dict)
 
     resume_call = Call("http://toy", "/continue")
@@ -52,7 +57,8 @@ class ToyEngine:
         if trouble is not None:
             if step == "update":
                 self.weights = "half"
-            if step == "pause" and trouble == "times out":
+                self.updating = trouble in UNKNOWN
+            if step == "pause" and trouble in UNKNOWN:
                 self.paused = True  # it was asked, and did so after we had given up
             raise ERRORS[trouble]
 
@@ -65,6 +71,7 @@ class ToyEngine:
         self.paused = mode != "drain"
 
     async def update(self, path: str, version: str, *, timeout_s: float) -> None:
+        assert not self.updating, "a second update beside the first locks a server up"
         await self._take("update")
         self.weights = self.version = version
 
@@ -122,8 +129,7 @@ async def reload(plans: Sequence[Mapping[tuple[Step, int], Trouble]], mode: Relo
         settle=settle,
     )
     watchdog = Listener()
-    async with Transport() as transport:
-        await steps.run(transport, watchdog)
+    await steps.run(watchdog)
     return Run(workers, engines, log, watchdog, settled)
 
 
@@ -161,8 +167,9 @@ async def test_a_rollback_that_fails_too_leaves_nothing_running_on_half_loaded_w
     assert run.settled[-1][1] == {"s0": "it refuses"}
 
 
-async def test_an_update_without_an_answer_is_not_followed_by_another_beside_it() -> None:
-    run = await reload([{("update", 0): "times out"}])
+@pytest.mark.parametrize("trouble", UNKNOWN)
+async def test_an_update_without_an_answer_is_not_followed_by_another_beside_it(trouble: Trouble) -> None:
+    run = await reload([{("update", 0): trouble}])
     assert run.log.count("s0 update") == 1
     assert "s0 abort_all" in run.log
     assert not run.workers[0].is_as_before
@@ -202,13 +209,46 @@ async def test_a_reload_that_is_cancelled_leaves_none_paused() -> None:
             drain_timeout_s=1.0,
             settle=lambda: None,
         )
-        async with Transport() as transport:
-            task = asyncio.create_task(steps.run(transport, Listener()))
-            for _ in range(turns):
-                await asyncio.sleep(0)
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
+        task = asyncio.create_task(steps.run(Listener()))
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
         assert not any(engine.paused for engine in engines)
+
+
+@pytest.mark.parametrize("well", [True, False])
+async def test_a_cancel_while_a_worker_continues_waits_for_it_or_for_the_watchdog(well: bool) -> None:
+    asked, answer = asyncio.Event(), asyncio.Event()
+
+    class Slow(ToyEngine):
+        async def resume(self) -> None:
+            asked.set()
+            await answer.wait()
+            await super().resume()
+
+    engine = Slow("s0", [], {} if well else {("resume", at): "is gone" for at in range(10)})
+    steps = Reloading(
+        workers=[Worker(engine, Served("/old", "old", "/old"))],
+        path="/new",
+        version="new",
+        mode="retract",
+        update_timeout_s=1.0,
+        drain_timeout_s=1.0,
+        settle=lambda: None,
+    )
+    watchdog = Listener()
+    task = asyncio.create_task(steps.run(watchdog))
+    async with asyncio.timeout(30):
+        await asked.wait()
+        task.cancel()
+        for _ in range(3):
+            await asyncio.sleep(0)
+        answer.set()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+    assert engine.paused != well
+    assert watchdog.needed != well
 
 
 PLANS = st.dictionaries(

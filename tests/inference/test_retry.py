@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from rro_sdk.errors import BadReply, ConfigError, ServerRefused, ServerTimeout, ServerUnreachable
-from rro_sdk.inference.retry import RetrySettings, is_retryable, wait_seconds, with_retries
+from rro_sdk.inference.retry import Outage, RetrySettings, is_retryable, wait_seconds, with_retries
 from rro_sdk.inference.transport import retry_after_seconds
 
 FAST = RetrySettings(attempts=4, first_wait_s=0.0, longest_wait_s=0.0)
@@ -77,6 +77,19 @@ async def test_bounded_in_attempts_and_the_last_error_is_raised() -> None:
     with pytest.raises(ServerUnreachable, match="try 4"):
         await with_retries(call, FAST)
     assert calls == 4
+
+
+async def test_an_outage_is_not_waited_out_again() -> None:
+    told: list[BaseException] = []
+    errors = [ServerUnreachable("gone"), Outage("no server could be asked for 300 s")]
+
+    async def call() -> None:
+        raise errors.pop(0)
+
+    with pytest.raises(Outage):
+        await with_retries(call, FAST, told.append)
+    assert [str(error) for error in told] == ["gone"]
+    assert not errors
 
 
 async def test_bounded_in_time() -> None:

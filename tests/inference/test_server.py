@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from rro_sdk.errors import BadReply, ServerError, ServerRefused, ServerTimeout
+from rro_sdk.errors import BadReply, ServerError, ServerRefused, ServerTimeout, ServerUnreachable
 from rro_sdk.inference.gateway import all_workers, workers_of
 from rro_sdk.inference.limit import Load
 from rro_sdk.inference.server import Server
@@ -157,6 +157,49 @@ async def test_the_workers_of_a_gateway_are_one_server() -> None:
         assert load == Load(running=2, waiting=0, kv_used=load.kv_used, slots=12)
         assert 0 < load.kv_used < 1  # of the fuller one
         asking.cancel()
+
+
+async def test_a_gateway_serves_without_a_worker_that_is_gone() -> None:
+    async with FakeServer() as dead:
+        gone = dead.url
+    async with (
+        FakeServer(FakeSettings(model_path="/m", max_running_requests=4)) as well,
+        answering({"workers": [{"url": gone}, {"url": well.url}]}) as gateway,
+        Transport() as transport,
+    ):
+        server = Server(gateway, transport)
+        assert await server.find_workers() == (gone, well.url)
+        assert (await server.model_info()).model_path == "/m"
+        assert (await server.loads()).slots == 4
+
+
+async def test_a_gateway_whose_workers_were_replaced_is_asked_for_the_new_ones() -> None:
+    async with FakeServer() as dead:
+        gone = dead.url
+    async with (
+        FakeServer(FakeSettings(model_path="/m")) as well,
+        answering({"workers": [{"url": well.url}]}) as gateway,
+        Transport() as transport,
+    ):
+        server = Server(gateway, transport)
+        server.control_urls = (gone,)
+        assert (await server.model_info()).model_path == "/m"
+        assert server.control_urls == (well.url,)
+
+
+async def test_a_gateway_without_a_worker_that_answers_and_one_that_is_gone_are_unreachable() -> None:
+    async with FakeServer() as dead:
+        gone = dead.url
+    async with (
+        FakeServer() as well,
+        answering({"workers": [{"url": gone}]}) as gateway,
+        Transport() as transport,
+    ):
+        for url, workers in ((gateway, (gone,)), (gone, (f"{gone}/worker", well.url))):
+            server = Server(url, transport)
+            server.control_urls = workers
+            with pytest.raises(ServerUnreachable):
+                await server.model_info()
 
 
 async def test_workers_that_differ_are_named() -> None:
