@@ -16,6 +16,7 @@ import msgspec
 from rro_sdk._nulls import (
     PairOdds,
     Rises,
+    binary_nulls,
     candidates_null,
     candidates_null_binary,
     candidates_nulls,
@@ -27,6 +28,7 @@ __all__ = [
     "PairOdds",
     "Rises",
     "beta_interval",
+    "binary_nulls",
     "bootstrap_interval",
     "bootstrap_ratios",
     "candidates_null",

@@ -14,6 +14,7 @@ from scipy.stats import beta
 from rro_sdk._numbers import exact_mean
 from rro_sdk.stats import (
     beta_interval,
+    binary_nulls,
     bootstrap_interval,
     bootstrap_ratios,
     candidates_null,
@@ -120,7 +121,73 @@ def test_fixed_size_pairs_unless_all_are_equal() -> None:
     assert found.right > 4 * found.wrong
 
 
+def under_the_null(
+    rates: Callable[[random.Random], float], m: int, cap: int, steps: int
+) -> tuple[float, list[list[float]]]:
+    """Steps where no candidate is better than its prefix: those to expect of each, and the outcomes seen."""
+    rng, expected, pools = random.Random(0), 0.0, []
+    for _ in range(steps):
+        rate = rates(rng)
+        seen = [[float(rng.random() < rate) for _ in range(m)] for _ in range(2)]
+        while sum(seen[-1]) < sum(seen[0]) and len(seen) <= cap:
+            seen.append([float(rng.random() < rate) for _ in range(m)])
+        expected += candidates_null_binary(rate, m, cap)
+        pools.append([outcome for each in seen for outcome in each])
+    return expected / steps, pools
+
+
+@pytest.mark.parametrize("m", [3, 5])
+@pytest.mark.parametrize(
+    "rates",
+    [
+        lambda rng: 0.1,
+        lambda rng: 0.9,
+        lambda rng: rng.random(),
+        lambda rng: rng.betavariate(0.2, 0.2),
+        lambda rng: rng.choice([0.05, 0.9]),
+        lambda rng: rng.choice([0.0, 0.0, 0.5, 1.0]),
+    ],
+    ids=["rare", "common", "any", "certain", "two", "three"],
+)
+def test_the_null_of_a_run_without_improvement(rates: Callable[[random.Random], float], m: int) -> None:
+    expected, pools = under_the_null(rates, m, 5, 2000)
+    assert candidates_null(pools, m, 5) == pytest.approx(expected, abs=0.06)
+
+
+def test_a_null_at_the_rates_that_were_seen_would_be_too_low() -> None:
+    expected, pools = under_the_null(lambda rng: 0.1, 3, 5, 2000)
+    seen = [candidates_null_binary(sum(pool) / len(pool), 3, 5) for pool in pools]
+    assert sum(seen) / len(seen) < expected - 0.2
+
+
+@pytest.mark.parametrize("rate", [0.0, 0.1, 0.4, 0.9, 1.0])
+def test_a_rate_that_is_known_well_has_its_own_null(rate: float) -> None:
+    steps = {(round(2000 * rate), 2000): 1}
+    assert binary_nulls(steps, 5, 5).popitem()[1] == pytest.approx(
+        candidates_null_binary(rate, 5, 5), abs=0.03
+    )
+
+
+counted = st.integers(1, 60).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n)))
+
+
+@given(
+    st.dictionaries(counted, st.integers(1, 9), min_size=1, max_size=8), st.integers(1, 4), st.integers(1, 4)
+)
+def test_binary_nulls_lie_within_the_counts_that_can_be(
+    steps: dict[tuple[int, int], int], m: int, cap: int
+) -> None:
+    found = binary_nulls(steps, m, cap)
+    assert found.keys() == steps.keys()
+    assert all(1.0 - 1e-9 <= each <= cap + 1e-9 for each in found.values())
+    assert binary_nulls({key: 7 * count for key, count in steps.items()}, m, cap) == pytest.approx(found)
+    pools = [[1.0] * k + [0.0] * (n - k) for (k, n), count in steps.items() for _ in range(count)]
+    mean = sum(found[key] * count for key, count in steps.items()) / len(pools)
+    assert candidates_null(pools, m, cap) == pytest.approx(mean)
+
+
 def test_null_of_no_steps_is_none() -> None:
+    assert binary_nulls({}, 5, 5) == {}
     assert candidates_null([], 5, 5) is None
 
 

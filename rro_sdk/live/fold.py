@@ -1,12 +1,13 @@
 """A run's events, one after the other, into the numbers of a live view. Pure.
 
 The totals are those of `RunStats` and `Ledger`, which hold every step and read every reply; here a step is
-added and forgotten, so that memory grows with tasks alone. The one number that may differ is the null of
-steps whose outcomes are not all 0 or 1.
+added and forgotten, so that memory grows with tasks alone. The one number that may differ is the null: of
+steps whose outcomes are not all 0 or 1, and between two views of a run that grows.
 """
 
 from __future__ import annotations
 
+import math
 from collections import Counter, deque
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
@@ -18,7 +19,7 @@ from rro_sdk.live.status import Phase, SamplerStatus
 from rro_sdk.live.view import TaskCounts, View
 from rro_sdk.methods.rules import Paper, Rule
 from rro_sdk.report.summary import rollouts_in
-from rro_sdk.stats import Rises, candidates_null, candidates_null_binary
+from rro_sdk.stats import Rises, binary_nulls, candidates_null
 from rro_sdk.types import (
     Baseline,
     Discarded,
@@ -43,6 +44,9 @@ of candidates that it is compared with."""
 GRADED_KEPT = 1000
 """Steps with graded outcomes that wait for their null at most; those that waited longest are left out."""
 
+GROWN = 1.05
+"""By what share a run has grown when its null is computed anew, where not every step must be in it."""
+
 ENOUGH = 3
 """Closed tasks before there is a time to go: the first ones are the shortest."""
 
@@ -62,9 +66,10 @@ class RunFold:
         self._rollouts_each = int(method["rollouts"])
         self._limits = int(method["max_candidates"]), int(method["min_candidates"])
         self._reestimates = bool(method["reestimate_duplicates"])
-        self._binary_nulls: dict[tuple[int, int], float] = {}
+        self._binary: Counter[tuple[int, int]] = Counter()
+        self._binary_null: tuple[int, float] = (0, 0.0)
         self._graded: deque[tuple[float, ...]] = deque(maxlen=GRADED_KEPT)
-        self._null, self._null_steps = 0.0, 0
+        self._graded_null, self._graded_steps = 0.0, 0
         self._steps: Counter[str] = Counter()
         self._no_pair: Counter[str] = Counter()
         self._set_aside: dict[str, FaultOf] = {}
@@ -136,18 +141,19 @@ class RunFold:
         own = [outcome for candidate in record.candidates for outcome in candidate.estimate.outcomes]
         pool = (*record.baseline.outcomes, *own)
         if all(outcome in (0.0, 1.0) for outcome in pool):
-            self._null += self._binary_null(int(sum(pool)), len(pool))
-            self._null_steps += 1
+            self._binary[int(sum(pool)), len(pool)] += 1
         else:
             self._graded.append(pool)
 
-    def _binary_null(self, successes: int, count: int) -> float:
-        key = successes, count
-        if key not in self._binary_nulls:
-            self._binary_nulls[key] = candidates_null_binary(
-                successes / count, self._rollouts_each, *self._limits, self._rises
-            )
-        return self._binary_nulls[key]
+    def _null(self, *, exact: bool) -> tuple[float, int]:
+        """The sum over steps, and over how many. It takes all steps together, in some ten milliseconds."""
+        steps = self._binary.total()
+        known, mean = self._binary_null
+        if known < steps and (exact or known * GROWN <= steps):
+            nulls = binary_nulls(self._binary, self._rollouts_each, *self._limits, rises=self._rises)
+            mean = math.fsum(count * nulls[key] for key, count in self._binary.items()) / steps
+            self._binary_null = steps, mean
+        return steps * mean + self._graded_null, steps + self._graded_steps
 
     def estimate_nulls(self, most: int) -> int:
         """Take up to so many steps with graded outcomes into the null, each in a fraction of a millisecond.
@@ -163,11 +169,11 @@ class RunFold:
                 self._rollouts_each,
                 *self._limits,
                 rises=self._rises,
-                seed=self._null_steps,
+                seed=self._graded_steps,
                 resamples=RESAMPLES,
             )
-            self._null += found or 0.0
-            self._null_steps += 1
+            self._graded_null += found or 0.0
+            self._graded_steps += 1
         return count
 
     def due(self, most: int) -> list[str]:
@@ -224,6 +230,7 @@ class RunFold:
         *,
         now: float,
         read: float = 1.0,
+        exact: bool = True,
     ) -> View:
         """The run as it is.
 
@@ -233,10 +240,12 @@ class RunFold:
             phase: see `phase_of`.
             now: seconds since the epoch.
             read: share of the journal's events that were added.
+            exact: of all steps; False lets the null be of a few steps less, for one view of many.
         """
         sampling = status if phase == "sampling" else None
         tasks = self._tasks(status, sampling)
         steps = self._steps.total()
+        null, null_steps = self._null(exact=exact)
         return View(
             run=run,
             method=str(self._header.method.get("name", "")),
@@ -257,8 +266,8 @@ class RunFold:
             steps_by_outcome=dict(self._steps),
             candidates=self._candidates,
             candidates_per_step=_share(self._candidates, steps),
-            candidates_per_step_null=_share(self._null, self._null_steps),
-            null_steps=self._null_steps,
+            candidates_per_step_null=_share(null, null_steps),
+            null_steps=null_steps,
             pairs=self._pairs,
             pairs_per_1000_rollouts=_share(1000 * self._pairs, self._rollouts),
             no_pair=dict(self._no_pair),

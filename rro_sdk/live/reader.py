@@ -57,7 +57,7 @@ class RunReader:
         Raises:
             JournalError: the journal is damaged.
         """
-        status, last = self._status(), self._journal.last_seq()
+        status, last, before = self._status(), self._journal.last_seq(), self._seq
         until = time.monotonic() + self._budget_s
         # What a task cost is read a look after its end: its last replies may be on their way.
         while self._read_spending() and not _over(until):
@@ -66,7 +66,7 @@ class RunReader:
             pass
         if not _over(until):
             self._fold.estimate_nulls(NULLS_AT_ONCE)
-        return self._view(status, last)
+        return self._view(status, last, exact=self._seq == before)
 
     def look_at_all(self, limit_s: float | None = None, *, phase: Phase | None = None) -> View:
         """Read everything that there is, as for a run that ended, or for one look.
@@ -104,7 +104,9 @@ class RunReader:
             self._fold.add(event)
         return len(events) == EVENTS_AT_ONCE
 
-    def _view(self, status: SamplerStatus | None, last: int, phase: Phase | None = None) -> View:
+    def _view(
+        self, status: SamplerStatus | None, last: int, phase: Phase | None = None, *, exact: bool = True
+    ) -> View:
         now = time.time()
         return self._fold.view(
             str(self._dir),
@@ -112,6 +114,7 @@ class RunReader:
             phase or phase_of(status, now=now, alive=_alive(status)),
             now=now,
             read=min(1.0, self._seq / last) if last else 1.0,
+            exact=exact,
         )
 
     def _status(self) -> SamplerStatus | None:

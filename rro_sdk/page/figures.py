@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
 
 from rro_sdk.page.reading import StepFacts, StepWorth
-from rro_sdk.stats import candidates_nulls
+from rro_sdk.stats import Rises, binary_nulls, candidates_nulls
 
 MOST_STEPS = 40
 """Step numbers that are plotted; further ones are counted in `steps_beyond`."""
 
 MOST_POOLS = 400
-"""Different sets of outcomes of a step number whose null is computed; of more, so many spread evenly."""
+"""Different sets of graded outcomes of a step number whose null is computed: of more, so many of them."""
 
 
 class AtStep(msgspec.Struct, frozen=True):
@@ -65,12 +65,28 @@ class _Sums:
     rise: float = 0.0
     rise_squared: float = 0.0
     candidates: int = 0
-    shares: dict[tuple[float, int], int] = field(default_factory=dict)
+    binary: Counter[tuple[int, int]] = field(default_factory=Counter)
     pools: dict[tuple[float, ...], int] = field(default_factory=dict)
 
 
-Null = Callable[[list[tuple[float, ...]]], list[float]]
-"""Expected candidates of steps with these outcomes, if none were better."""
+@dataclass(frozen=True, slots=True)
+class Null:
+    """Expected candidates of a method's steps, if none were better. `rises` is None for the paper's rule."""
+
+    rollouts: int
+    max_candidates: int
+    min_candidates: int
+    rises: Rises | None = None
+
+    def binary(self, steps: Mapping[tuple[int, int], int]) -> dict[tuple[int, int], float]:
+        """By successes and outcomes, of a whole run."""
+        return binary_nulls(steps, self.rollouts, self.max_candidates, self.min_candidates, rises=self.rises)
+
+    def graded(self, pools: Sequence[Sequence[float]]) -> list[float]:
+        """Of steps whose outcomes are not all 0 or 1."""
+        return candidates_nulls(
+            pools, self.rollouts, self.max_candidates, self.min_candidates, rises=self.rises
+        )
 
 
 class FigureSums:
@@ -122,8 +138,8 @@ class FigureSums:
         _, total, count, binary = worth.before
         for each in worth.candidates:
             total, count, binary = total + each.total, count + each.number, binary and each.binary
-        if binary:  # a null depends on the share alone
-            sums.shares[total, count] = sums.shares.get((total, count), 0) + 1
+        if binary:
+            sums.binary[int(total), count] += 1
         else:
             own = [outcome for each in facts.candidates for outcome in each.estimate.outcomes]
             pool = tuple(sorted((*facts.baseline.outcomes, *own)))
@@ -136,6 +152,8 @@ class FigureSums:
             null: expected candidates of steps; without it no null is drawn.
         """
         at_step = []
+        every = sum((sums.binary for sums in self._at.values()), Counter[tuple[int, int]]())
+        binary = {} if null is None else null.binary(every)
         for step, sums in sorted(self._at.items()):
             n, mean = sums.count, sums.rise / sums.count
             half = None
@@ -150,32 +168,25 @@ class FigureSums:
                     after=sums.after / n,
                     rise=(mean, half),
                     candidates=sums.candidates / n,
-                    null=None if null is None else _mean_null(sums, null),
+                    null=None if null is None else _mean_null(sums, binary, null),
                 )
             )
         return Plots(at_step, self._beyond, dict(sorted(self._drawn.items())))
 
 
-def null_of(method: dict[str, Any], rises: Any) -> Null:
-    """The null under a method's m, cap and rule; `rises` is None for the paper's rule."""
-
-    def null(pools: list[tuple[float, ...]]) -> list[float]:
-        return candidates_nulls(
-            pools, method["rollouts"], method["max_candidates"], method["min_candidates"], rises=rises
-        )
-
-    return null
+def null_of(method: dict[str, Any], rises: Rises | None) -> Null:
+    """The null under a method's m, cap and rule."""
+    return Null(method["rollouts"], method["max_candidates"], method["min_candidates"], rises)
 
 
-def _mean_null(sums: _Sums, null: Null) -> float:
-    """The mean over steps, from some of them where many differ."""
-    pools = Counter(sums.pools)
-    for (total, count), steps in sums.shares.items():
-        ones = int(total)
-        common = math.gcd(ones, count)
-        pools[(0.0,) * ((count - ones) // common) + (1.0,) * (ones // common)] += steps
-    kept = sorted(pools)
+def _mean_null(sums: _Sums, binary: Mapping[tuple[int, int], float], null: Null) -> float:
+    """The mean over steps; of those with graded outcomes from some of them, where many differ."""
+    kept = sorted(sums.pools)
     if len(kept) > MOST_POOLS:
         kept = [kept[at * len(kept) // MOST_POOLS] for at in range(MOST_POOLS)]
-    weights = [pools[pool] for pool in kept]
-    return math.fsum(w * value for w, value in zip(weights, null(kept), strict=True)) / sum(weights)
+    graded, weight = sum(sums.pools.values()), sum(sums.pools[pool] for pool in kept)
+    total = math.fsum(count * binary[key] for key, count in sums.binary.items())
+    if kept:
+        values = zip(kept, null.graded(kept), strict=True)
+        total += graded * math.fsum(sums.pools[pool] * value for pool, value in values) / weight
+    return total / sums.count

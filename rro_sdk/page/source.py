@@ -8,7 +8,7 @@ has grown: `Figures` says what is not there yet.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self
@@ -18,7 +18,7 @@ import msgspec
 from rro_sdk.errors import ConfigError, JournalError
 from rro_sdk.journal import Journal
 from rro_sdk.page.early import early_neighbours, early_page, recorded_of
-from rro_sdk.page.figures import Plots, null_of
+from rro_sdk.page.figures import Null, Plots, null_of
 from rro_sdk.page.index import RunIndex, TaskPage, TaskQuery, TaskTable
 from rro_sdk.page.servers import Use, use_of
 from rro_sdk.page.trajectory import ReplyView, TrajectoryView, Where, replies_of, trajectory_of
@@ -284,7 +284,7 @@ class _Run:
                 self._figures = seen, known
             return known
 
-    def _null(self) -> Callable[[list[tuple[float, ...]]], list[float]]:
+    def _null(self) -> Null:
         rule = rule_of(self._header.method)
         if rule is None:
             return null_of(self._header.method, None)

@@ -6,6 +6,7 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import chain, islice
 
 import msgspec
 
@@ -205,7 +206,7 @@ class RunStats:
 
     def summary(self) -> RunSummary:
         tasks = [self._tasks[name] for name in sorted(self._tasks)]  # whatever order they ended in
-        nulls = [self._nulls(task.pools) for task in tasks]
+        nulls = self._nulls([task.pools for task in tasks])
         followed = sum(len(task.pools) for task in tasks)
         return RunSummary(
             tasks=self.tasks_finished,
@@ -236,10 +237,18 @@ class RunStats:
     def _of(self, event: Event) -> _TaskSums:
         return self._tasks.setdefault(event.task_id, _TaskSums())
 
-    def _nulls(self, pools: Sequence[Sequence[float]]) -> list[float]:
-        return candidates_nulls(
-            pools, self._rollouts, self._max_candidates, self._min_candidates, rises=self._rises
+    def _nulls(self, pools: Sequence[Sequence[Sequence[float]]]) -> list[list[float]]:
+        """Of each task's steps; what is known of one prefix comes from all."""
+        found = iter(
+            candidates_nulls(
+                list(chain.from_iterable(pools)),
+                self._rollouts,
+                self._max_candidates,
+                self._min_candidates,
+                rises=self._rises,
+            )
         )
+        return [list(islice(found, len(each))) for each in pools]
 
 
 def rollouts_in(record: StepRecord, *, reestimates: bool) -> int:

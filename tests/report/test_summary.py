@@ -13,7 +13,7 @@ from rro_sdk.report.summary import MOST_UNITS, RunStats, RunSummary
 from rro_sdk.report.text import format_summary, summary_of
 from rro_sdk.sampler import Sampler
 from rro_sdk.spending import Reuse, Spending
-from rro_sdk.stats import candidates_null_binary
+from rro_sdk.stats import candidates_null
 from rro_sdk.testing import TreeEnv, TreePolicy, TreeSettings, tree_tasks
 from rro_sdk.types import Event, StepRecord, TaskEnd
 
@@ -105,8 +105,8 @@ async def test_a_report_has_the_null_of_the_runs_own_rule(tmp_path: Path) -> Non
     def rises(baseline: tuple[float, ...], candidate: tuple[float, ...]) -> bool:
         return sum(candidate) > sum(baseline)
 
-    nulls = [candidates_null_binary(sum(pool) / len(pool), 3, 3, rises=rises) for pool in pools]
-    assert strict.candidates_per_step_null == pytest.approx(sum(nulls) / len(nulls))
+    assert strict.candidates_per_step_null == pytest.approx(candidates_null(pools, 3, 3, rises=rises))
+    assert strict.candidates_per_step_null != pytest.approx(candidates_null(pools, 3, 3))
     await explored(4, FixedSize(3, 3), tmp_path / "fixed")
     with Journal.open(tmp_path / "fixed") as journal:
         assert summary_of(journal).candidates_per_step_null == 3.0
