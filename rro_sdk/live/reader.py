@@ -26,6 +26,10 @@ TASKS_AT_ONCE = 32
 
 NULLS_AT_ONCE = 16
 
+QUIET_LOOKS = 8
+"""Looks in a row that found nothing new, after which the null is of all steps: computed after every step of a
+run that goes on it would take a core's percents."""
+
 
 class RunReader:
     """What there is to see of a run, read from where the last look ended.
@@ -50,6 +54,7 @@ class RunReader:
             self._journal.close()
             raise
         self._seq = 0
+        self._quiet = 0
 
     def look(self) -> View:
         """Read on for the time that a look has, and say how the run is now.
@@ -66,7 +71,8 @@ class RunReader:
             pass
         if not _over(until):
             self._fold.estimate_nulls(NULLS_AT_ONCE)
-        return self._view(status, last, exact=self._seq == before)
+        self._quiet = self._quiet + 1 if self._seq == before else 0
+        return self._view(status, last, exact=self._quiet >= QUIET_LOOKS)
 
     def look_at_all(self, limit_s: float | None = None, *, phase: Phase | None = None) -> View:
         """Read everything that there is, as for a run that ended, or for one look.

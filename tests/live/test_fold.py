@@ -95,6 +95,34 @@ def test_the_null_of_graded_outcomes_is_estimated() -> None:
     assert view.candidates_per_step_null == pytest.approx(exact, abs=0.1)
 
 
+def test_while_a_run_grows_its_null_may_be_of_a_few_steps_less() -> None:
+    action, observation = Action("a", "a"), Observation("o")
+
+    def step(outcomes: tuple[float, ...]) -> StepRecord:
+        candidates = (Candidate(0, action, observation, Estimate(outcomes)),)
+        told = Estimate(outcomes)
+        return StepRecord("q", 1, (), told, candidates, "risen", None, "single_candidate", 0, "v", Usage(), 0)
+
+    def null(*, exact: bool) -> float:
+        found = fold.view("run", None, "unknown", now=0.0, exact=exact).candidates_per_step_null
+        assert found is not None
+        return found
+
+    fold = RunFold(HEADER)
+    events = [step((0.0, 1.0, 1.0))] * 100
+    for event in events:
+        fold.add(event)
+    before = null(exact=False)
+    assert before == pytest.approx(summary_from(events).candidates_per_step_null)
+    more = [step((0.0, 0.0, 0.0))] * 4
+    for event in more:
+        fold.add(event)
+    assert null(exact=False) == before
+    assert (
+        null(exact=True) == pytest.approx(summary_from([*events, *more]).candidates_per_step_null) != before
+    )
+
+
 @settings(max_examples=15, deadline=None)
 @given(runs(), st.integers(1, 5), st.integers(1, 3))
 def test_read_in_any_pieces_a_journal_is_its_ledger_and_its_summary(
@@ -109,9 +137,11 @@ def test_read_in_any_pieces_a_journal_is_its_ledger_and_its_summary(
             for start in range(0, len(rows), 7):  # the run goes on while it is read
                 journal.write(rows[start : start + 7])
                 reader.look()
+            quiet = [reader.look() for _ in range(reading.QUIET_LOOKS + 1)][-1]
             view, again = reader.look_at_all(), reader.look_at_all()
             ledger, summary = ledger_of(journal), summary_of(journal)
     agree(view, summary)
+    assert quiet.candidates_per_step_null == pytest.approx(summary.candidates_per_step_null)
     expected = {kind: entry.usage.completion_tokens for kind, entry in ledger.entries.items()}
     assert view.generated == again.generated == expected
     assert view.unknown_requests == ledger.unknown_requests
