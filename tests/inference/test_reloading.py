@@ -196,19 +196,23 @@ async def test_a_worker_that_does_not_continue_is_left_to_the_watchdog() -> None
     assert run.settled[-1][1] == {"s0": "nobody there"}
 
 
+def steps_of(engines: Sequence[ToyEngine]) -> Reloading:
+    return Reloading(
+        workers=[Worker(engine, Served("/old", "old", "/old")) for engine in engines],
+        path="/new",
+        version="new",
+        mode="retract",
+        update_timeout_s=1.0,
+        drain_timeout_s=1.0,
+        settle=lambda: None,
+    )
+
+
 async def test_a_reload_that_is_cancelled_leaves_none_paused() -> None:
     for turns in range(12):
         log: list[str] = []
         engines = [ToyEngine("s0", log), ToyEngine("s1", log)]
-        steps = Reloading(
-            workers=[Worker(engine, Served("/old", "old", "/old")) for engine in engines],
-            path="/new",
-            version="new",
-            mode="retract",
-            update_timeout_s=1.0,
-            drain_timeout_s=1.0,
-            settle=lambda: None,
-        )
+        steps = steps_of(engines)
         task = asyncio.create_task(steps.run(Listener()))
         for _ in range(turns):
             await asyncio.sleep(0)
@@ -228,15 +232,7 @@ async def test_a_cancel_while_a_worker_continues_waits_for_it_or_for_the_watchdo
             await super().resume()
 
     engine = Slow("s0", [], {} if well else {("resume", at): "is gone" for at in range(10)})
-    steps = Reloading(
-        workers=[Worker(engine, Served("/old", "old", "/old"))],
-        path="/new",
-        version="new",
-        mode="retract",
-        update_timeout_s=1.0,
-        drain_timeout_s=1.0,
-        settle=lambda: None,
-    )
+    steps = steps_of([engine])
     watchdog = Listener()
     task = asyncio.create_task(steps.run(watchdog))
     async with asyncio.timeout(30):

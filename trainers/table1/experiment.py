@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -25,22 +25,18 @@ from rro_sdk.envs.base import Environment
 from rro_sdk.envs.registry import suite
 from rro_sdk.errors import ConfigError, ServerError
 from rro_sdk.evaluation import play
-from rro_sdk.export.trl import write_pairs
 from rro_sdk.fingerprint import difference
 from rro_sdk.inference.fleet import Fleet, FleetSettings
-from rro_sdk.journal import Journal
 from rro_sdk.journal.lock import RunLock
 from rro_sdk.methods import Experts, Method, RisingReward, TreeMethod
-from rro_sdk.pairs import pairs_of
 from rro_sdk.policy import ReActPolicy
-from rro_sdk.report.summary import RunStats
-from rro_sdk.report.text import stats_of
 from rro_sdk.sampler import Sampler
 from rro_sdk.types import Task, TaskFailed
 from trainers.iterate.serving import Keys, Policy, PolicyServers
 from trainers.iterate.training import Train, train_once
 from trainers.process import train_dpo, train_sft
 from trainers.rows import file_sha256
+from trainers.table1.accounting import account
 from trainers.table1.arms import ARMS, Arm
 from trainers.table1.results import (
     FEW_SHOT,
@@ -290,8 +286,15 @@ class _Seed:
             budget = sampled[f"{ANCHOR}/tasks"].generated if "tokens" in variants else None
             cpu_s = await self._sample(method, arm, run_dir, start, servers, budget)
             for variant in [each for each, found in kept.items() if found is None]:
-                cost = self._account(name, run_dir, budget if variant == "tokens" else None, cpu_s)
-                kept[variant] = msgspec.structs.replace(cost, weight_version=start.version)
+                tasks = self.work.tasks[: self.settings.explore] if variant == "tasks" else self.work.tasks
+                kept[variant] = account(
+                    run_dir,
+                    [task.id for task in tasks],
+                    self.folder / "pairs" / f"{name}-{variant}.jsonl",
+                    budget=None if variant == "tasks" else budget,
+                    cpu_s=cpu_s,
+                    weight_version=start.version,
+                )
                 write(self._sampled(name, variant), kept[variant])
         for variant, found in kept.items():
             assert found is not None
@@ -350,50 +353,6 @@ class _Seed:
 
     def _sampled(self, name: str, variant: str) -> Path:
         return self.folder / "sampled" / f"{name}-{variant}.json"
-
-    def _account(self, name: str, run_dir: Path, budget: int | None, cpu_s: float | None) -> Sampled:
-        """What the tasks of a variant cost, and their pairs as a file.
-
-        Without a budget these are the tasks that every method explores. With one they are the first tasks
-        that together need no more than it, and one at least.
-        """
-        variant = "tasks" if budget is None else "tokens"
-        with Journal.open(run_dir) as journal:
-            spent: dict[str, tuple[int, int]] = {}
-            for task_id, _, _, _, _, _, usage in journal.spent():
-                generated, prompt = spent.get(task_id, (0, 0))
-                spent[task_id] = (generated + usage.completion_tokens, prompt + usage.prompt_tokens)
-            stats: RunStats = stats_of(journal)
-            tasks = self.work.tasks if budget is not None else self.work.tasks[: self.settings.explore]
-            ids = [task.id for task in tasks if task.id in spent]
-            chosen = set(ids) if budget is None else _within(ids, spent, budget)
-            events = [event for event in journal.events() if event.task_id in chosen]
-            for event in events:
-                stats.add(event)
-            total = sum(generated for generated, _ in spent.values())
-            seconds = journal.duration_s()
-        pairs = list(pairs_of(events))
-        path = self.folder / "pairs" / f"{name}-{variant}.jsonl"
-        path.parent.mkdir(exist_ok=True)
-        write_pairs(pairs, path)
-        summary = stats.summary()
-        generated = sum(spent[task_id][0] for task_id in chosen)
-        share = generated / total if total else 0.0
-        return Sampled(
-            tasks=summary.tasks,
-            steps=summary.steps,
-            candidates=summary.candidates,
-            null=summary.candidates_per_step_null,
-            rollouts=summary.rollouts,
-            pairs=len(pairs),
-            generated=generated,
-            prompt=sum(spent[task_id][1] for task_id in chosen),
-            seconds=seconds * share,
-            outcome=summary.mean_outcome,
-            failed=summary.tasks_failed,
-            short=budget is not None and total < budget,
-            cpu_s=None if cpu_s is None else cpu_s * share,
-        )
 
     async def _dpo(
         self, key: str, start: Policy, servers: PolicyServers, trained: dict[str, Trained]
@@ -468,18 +427,6 @@ class _Seed:
 
 def _quiet(line: str) -> None:
     """A stage is one line; its trainer's own lines are in its log."""
-
-
-def _within(ids: Sequence[str], spent: Mapping[str, tuple[int, int]], budget: int) -> set[str]:
-    """The first tasks that together generated no more tokens than the budget, and one at least."""
-    chosen: set[str] = set()
-    left = budget
-    for task_id in ids:
-        left -= spent[task_id][0]
-        if left < 0 and chosen:
-            break
-        chosen.add(task_id)
-    return chosen
 
 
 def _file(key: str) -> str:
