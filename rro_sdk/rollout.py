@@ -159,6 +159,9 @@ class Actor:
             key: names it.
             cost: is added to.
             with_steps: its turns are wanted too; the environment runs a recorded rollout again for them.
+
+        Raises:
+            Divergence: a recorded rollout could not be run again, or ended otherwise.
         """
         past = self._recorder.end(key)
         if past is not None and (not with_steps or past[0].fault is not None):
@@ -173,11 +176,21 @@ class Actor:
         except Divergence:
             raise
         except EnvironmentFault as error:
+            if past is not None:
+                raise Divergence(
+                    f"a recorded rollout of task {key.task_id} could not be run again"
+                    f" ({type(error).__name__}: {error}); resume the run once its environment works"
+                ) from error
             if not self._score_faults:
                 raise
             end = RolloutEnd(self.env.fault_outcome, fault=f"{type(error).__name__}: {error}")
         if past is None:
             self._recorder.keep_end(key, end)
+        elif end != past[0]:
+            raise Divergence(
+                f"a rollout of task {key.task_id} is recorded with outcome {past[0].outcome} and replayed to"
+                f" {end.outcome}: its environment or data have changed"
+            )
         first = steps[0].action if steps else None
         return Rolled(end.outcome, first, steps if with_steps else (), end.truncated)
 

@@ -50,7 +50,7 @@ from rro_sdk.rollout import Actor
 from rro_sdk.run import Kept, Run
 from rro_sdk.search import TaskSearch
 from rro_sdk.spending import RiseRate, Spending
-from rro_sdk.types import Event, FaultOf, PreferencePair, StepRecord, Task, TaskFailed, Usage
+from rro_sdk.types import Event, FaultOf, PreferencePair, StepRecord, Task, TaskEnd, TaskFailed, Usage
 
 if TYPE_CHECKING:
     from opentelemetry.trace import Tracer
@@ -290,16 +290,20 @@ class Sampler:
                     room=self.fleet.room if self.fleet is not None else None,
                     rises=rises,
                 )
+            whole = False
             try:
                 found = explorer.events()
                 if self._tracing is not None:
                     found = self._tracing.task(task, found)
                 async with aclosing(found) as events:
                     async for event in events:
+                        whole = whole or isinstance(event, TaskEnd)
                         await queue.put(event)
             except (JournalError, Divergence, ConfigError):
                 raise  # no fault of the task: going on would lose or poison more, or go wrong again
             except RROError as error:
+                if whole:  # its episode did not close, and nothing of it is lost
+                    return
                 failures.append(error)
                 await queue.put(TaskFailed(task.id, f"{type(error).__name__}: {error}", _fault_of(error)))
             finally:
@@ -309,12 +313,9 @@ class Sampler:
         async def run() -> None:
             changed = asyncio.Event()
 
-            async def explored(task: Task) -> None:
-                try:
-                    await explore(task)
-                finally:
-                    self._running -= 1
-                    changed.set()
+            def ended(_: asyncio.Task[None]) -> None:  # of one that was cancelled before it began, too
+                self._running -= 1
+                changed.set()
 
             try:
                 async with asyncio.TaskGroup() as group:
@@ -322,7 +323,7 @@ class Sampler:
                     while task is not None:
                         while task is not None and self._running < self._most_tasks():
                             self._running += 1
-                            group.create_task(explored(task))
+                            group.create_task(explore(task)).add_done_callback(ended)
                             task = next(pending, None)
                         if task is not None:
                             changed.clear()

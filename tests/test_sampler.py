@@ -22,8 +22,8 @@ from rro_sdk.pairs import pairs_of
 from rro_sdk.policy import Proposal
 from rro_sdk.report.text import format_summary, summary_of
 from rro_sdk.sampler import FailurePolicy, Sampler
-from rro_sdk.types import Message, PreferencePair, Task, TaskFailed
-from tests.toys import Script, ScriptedPolicy, ToyEnv
+from rro_sdk.types import Message, PreferencePair, Task, TaskEnd, TaskFailed
+from tests.toys import Script, ScriptedPolicy, ToyEnv, ToyEpisode
 
 ONE = RisingReward(rollouts=1)
 
@@ -104,6 +104,34 @@ async def test_a_task_given_twice_is_an_error() -> None:
         with pytest.raises(DataError, match="t0 is given twice"):
             async for _ in sampler.pairs([*tasks(2), tasks(1)[0]]):
                 pass
+
+
+async def test_after_an_error_in_the_tasks_the_sampler_goes_on() -> None:
+    """Those that were cancelled before they began run no line, and still do not run any more."""
+    policy = ScriptedPolicy(default=lambda seed: "Action: end 1")
+    async with Sampler(ToyEnv(), policy=policy, method=ONE, tasks_in_flight=3) as sampler:
+        with pytest.raises(DataError, match="t0 is given twice"):
+            async for _ in sampler.events([*tasks(3), tasks(1)[0]]):
+                pass
+        again = [event async for event in sampler.events(tasks(6)[3:])]
+    assert len([event for event in again if isinstance(event, TaskEnd)]) == 3
+
+
+async def test_a_task_whose_episode_does_not_close_is_finished_and_not_failed_too() -> None:
+    class Stuck(ToyEpisode):
+        async def close(self) -> None:
+            await super().close()
+            raise EnvironmentFault("the world is gone")
+
+    class Env(ToyEnv):
+        async def start(self, task: Task) -> Stuck:
+            return Stuck(self)
+
+    policy = ScriptedPolicy(default=lambda seed: "Action: end 1")
+    async with Sampler(Env(), policy=policy, method=ONE) as sampler:
+        events = [event async for event in sampler.events(tasks(1))]
+    assert isinstance(events[-1], TaskEnd)
+    assert (sampler.summary().tasks, sampler.summary().tasks_failed) == (1, 0)
 
 
 @pytest.mark.parametrize("arguments", [{}, {"servers": ["http://h:1"], "policy": ScriptedPolicy()}])

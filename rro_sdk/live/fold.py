@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
 from typing import get_args
 
+from rro_sdk._pools import pool_of
 from rro_sdk.journal.reading import RunHeader, Spent
 from rro_sdk.ledger import Entry, Kind, TaskAccount
 from rro_sdk.live.status import Phase, SamplerStatus
@@ -138,8 +139,7 @@ class RunFold:
         if record.record is not None:  # a comparison of a search: no step of a trajectory, so no null
             return
         self._rollouts += rollouts_in(record, reestimates=self._reestimates)
-        own = [outcome for candidate in record.candidates for outcome in candidate.estimate.outcomes]
-        pool = (*record.baseline.outcomes, *own)
+        pool = pool_of(record, self._reestimates)
         if all(outcome in (0.0, 1.0) for outcome in pool):
             self._binary[int(sum(pool)), len(pool)] += 1
         else:

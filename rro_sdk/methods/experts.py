@@ -13,7 +13,7 @@ from rro_sdk.errors import ConfigError, DataError
 from rro_sdk.fingerprint import digest_of
 from rro_sdk.methods.tree import ROOT, Ask, Grow, Side, Tree
 from rro_sdk.prompts import react
-from rro_sdk.types import Action, Estimate, Task
+from rro_sdk.types import Action, Estimate
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,9 +72,9 @@ class Experts:
         return cls(found, str(Path(path).absolute()))
 
     @classmethod
-    def of(cls, tasks: Mapping[Task, tuple[str, ...]] | Mapping[str, tuple[str, ...]]) -> Experts:
-        """From replies by task or by its id."""
-        return cls({each.id if isinstance(each, Task) else each: turns for each, turns in tasks.items()})
+    def of(cls, turns: Mapping[str, tuple[str, ...]]) -> Experts:
+        """From replies by task id."""
+        return cls(dict(turns))
 
     def actions(self, task_id: str) -> tuple[Action, ...]:
         """The expert's actions.

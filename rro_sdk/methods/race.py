@@ -29,7 +29,7 @@ from typing import Protocol, cast
 import msgspec
 
 from rro_sdk.errors import ConfigError
-from rro_sdk.methods.base import Decision, Draw, Method, StepView, Stop, advance, what_was_said
+from rro_sdk.methods.base import Decision, Draw, Method, StepView, Stop, what_was_said
 from rro_sdk.types import PREFIX_ACTION, Action, Candidate, Estimate, Message, Observation, StepOutcome
 
 BASELINE = -2
@@ -226,37 +226,54 @@ class StepRace:
             return {}
         method = cast(EarlyMethod, self.method)
         lowest, highest = self._view(judged, 0.0), self._view(judged, 1.0)
-        pool = what_was_said(method.pool(lowest))
-        low = [candidate.reward for candidate in pool]
-        high = [candidate.reward for candidate in what_was_said(method.pool(highest))]
-        roots = [self._root(self._drawn[candidate.index]) for candidate in pool]
+        pool, tops = what_was_said(method.pool(lowest)), what_was_said(method.pool(highest))
         owed: set[int] = set()
-        if len(roots) > 1:
-            best = max(range(len(low)), key=low.__getitem__)
-            worst = min(range(len(high)), key=high.__getitem__)
-            rivals = [
-                j
-                for j in range(len(low))
-                if roots[j] is not roots[best] and (low[best] <= high[j] if j < best else low[best] < high[j])
-            ]
-            lesser = [
-                j
-                for j in range(len(low))
-                if roots[j] is not roots[worst]
-                and (high[worst] >= low[j] if j < worst else high[worst] > low[j])
-            ]
-            owed |= {best, *rivals} if rivals else set()
-            owed |= {worst, *lesser} if lesser else set()
-            if not owed and low[best] <= high[worst]:
-                owed = {best, worst}  # who they are is known, and whether they differ is not
-        if self.method.prefix == "chosen" and not owed:
-            ahead = self._drawn[advance(lowest, "chosen").index]
-            if not self._is_complete(ahead):
-                return {self._root(ahead).index: self.method.rollouts}
-        return {
-            roots[j].index: len(roots[j].outcomes) + 1
-            for j in sorted(owed)
-            if not self._is_complete(roots[j])
+        if len(pool) > 1:
+            best, rivals = self._best(pool, tops)
+            worst, lesser = self._worst(pool, tops)
+            owed |= {best.index, *rivals} if rivals else set()
+            owed |= {worst.index, *lesser} if lesser else set()
+            if not owed and best.reward <= worst.reward:
+                owed = {best.index, worst.index}  # who they are is known, and whether they differ is not
+        if method.prefix == "chosen":  # the trajectory goes on with the best of all, in the pool or not
+            best, rivals = self._best(lowest.candidates, highest.candidates)
+            owed |= {best.index, *rivals} if rivals else set()
+        roots = {root.index: root for root in (self._root(self._drawn[index]) for index in owed)}
+        short = {
+            index: len(root.outcomes) + 1
+            for index, root in sorted(roots.items())
+            if not self._is_complete(root)
+        }
+        if method.prefix == "chosen" and not short:
+            ahead = self._root(self._drawn[best.index])  # whose estimate is the next step's baseline
+            return {} if self._is_complete(ahead) else {ahead.index: method.rollouts}
+        return short
+
+    def _best(self, low: Sequence[Candidate], high: Sequence[Candidate]) -> tuple[Candidate, set[int]]:
+        """The best with every missing outcome at 0, and the indices of what may yet be it instead.
+
+        Args:
+            low: candidates in the order that breaks ties, missing outcomes at 0.
+            high: the same, missing outcomes at 1.
+        """
+        at = max(range(len(low)), key=lambda place: low[place].reward)
+        best, own = low[at], self._root(self._drawn[low[at].index])
+        return best, {
+            each.index
+            for place, each in enumerate(high)
+            if self._root(self._drawn[each.index]) is not own
+            and (best.reward <= each.reward if place < at else best.reward < each.reward)
+        }
+
+    def _worst(self, low: Sequence[Candidate], high: Sequence[Candidate]) -> tuple[Candidate, set[int]]:
+        """The worst with every missing outcome at 1, and the indices of what may yet be it; as `_best`."""
+        at = min(range(len(high)), key=lambda place: high[place].reward)
+        worst, own = high[at], self._root(self._drawn[high[at].index])
+        return worst, {
+            each.index
+            for place, each in enumerate(low)
+            if self._root(self._drawn[each.index]) is not own
+            and (worst.reward >= each.reward if place < at else worst.reward > each.reward)
         }
 
     def _unseen(self, judged: int) -> dict[int, int]:

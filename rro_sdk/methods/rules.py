@@ -10,6 +10,7 @@ All are pure and frozen. The last three are ours.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -84,7 +85,7 @@ class Posterior:
 def _belief(estimate: Estimate) -> Belief:
     if estimate.terminal:
         return Belief.exactly(estimate.outcomes[0])
-    return Belief.of_counts(sum(estimate.outcomes), len(estimate.outcomes))
+    return Belief.of_counts(math.fsum(estimate.outcomes), len(estimate.outcomes))  # in any order
 
 
 def read_rule(text: str) -> Rule:

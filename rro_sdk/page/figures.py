@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from rro_sdk._pools import has_own_outcomes, pool_of
 from rro_sdk.page.reading import StepFacts, StepWorth
 from rro_sdk.stats import Rises, binary_nulls, candidates_nulls
 
@@ -96,9 +97,13 @@ class FigureSums:
         steps: steps and records so far.
         finished: tasks whose trajectory ended.
         pairs: pairs so far.
+
+    Args:
+        reestimates: equal candidates have rollouts of their own (rule 9).
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, reestimates: bool = False) -> None:
+        self._reestimates = reestimates
         self.steps = self.finished = self.pairs = 0
         self._beyond = 0
         self._at: dict[int, _Sums] = {}
@@ -136,13 +141,13 @@ class FigureSums:
         sums.rise_squared += rise * rise
         sums.candidates += drawn
         _, total, count, binary = worth.before
-        for each in worth.candidates:
-            total, count, binary = total + each.total, count + each.number, binary and each.binary
+        for candidate, each in zip(facts.candidates, worth.candidates, strict=True):
+            if has_own_outcomes(candidate, self._reestimates):
+                total, count, binary = total + each.total, count + each.number, binary and each.binary
         if binary:
             sums.binary[int(total), count] += 1
         else:
-            own = [outcome for each in facts.candidates for outcome in each.estimate.outcomes]
-            pool = tuple(sorted((*facts.baseline.outcomes, *own)))
+            pool = tuple(sorted(pool_of(facts, self._reestimates)))
             sums.pools[pool] = sums.pools.get(pool, 0) + 1
 
     def plots(self, null: Null | None = None) -> Plots:

@@ -196,7 +196,7 @@ class RunIndex:
     """
 
     def __init__(self, journal: Journal, table: TaskTable, number: int) -> None:
-        self.sums = FigureSums()
+        self.sums = FigureSums(reestimates=bool(journal.header().method.get("reestimate_duplicates")))
         self.pauses: list[tuple[float, float]] = []
         self._journal = journal
         self._table = table

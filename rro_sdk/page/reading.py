@@ -53,15 +53,17 @@ def outcomes_of(outcomes: tuple[float, ...]) -> Outcomes:
 
 
 class Worth(msgspec.Struct, frozen=True, gc=False):
-    """An estimate's outcomes."""
+    """An estimate's outcomes; `terminal` where the action ended the episode."""
 
     outcomes: tuple[float, ...]
+    terminal: bool = False
 
 
 class Sibling(msgspec.Struct, frozen=True, gc=False):
-    """A candidate's worth."""
+    """A candidate's worth, and the earlier equal one whose rollouts those may be."""
 
     estimate: Worth
+    duplicate_of: int | None = None
 
 
 class StepWorth(NamedTuple):

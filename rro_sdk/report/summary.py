@@ -11,6 +11,7 @@ from itertools import chain, islice
 import msgspec
 
 from rro_sdk._numbers import exact_mean
+from rro_sdk._pools import pool_of
 from rro_sdk.ledger import Ledger
 from rro_sdk.methods.rules import Paper, Rule
 from rro_sdk.stats import Rises, bootstrap_ratios, candidates_nulls, effective_sample_size
@@ -43,7 +44,10 @@ class RunSummary(msgspec.Struct, frozen=True):
         rising_by_third: share of steps whose own action has r_t >= r_{t-1}, in the first, middle and last
             third of their trajectory (Table 2); `strictly_rising_by_third` counts r_t > r_{t-1} alone,
             since by the letter 0 >= 0 rises.
-        lost_to_reload: tokens of steps that were thrown away because they saw two weight versions.
+        rollouts: of baselines and of the candidates of decided steps; those of the candidates of a step that
+            was thrown away are not counted, their tokens are.
+        lost_to_reload: tokens of steps that were thrown away because they saw two weight versions, with the
+            baselines that were drawn for them.
         wall_s: seconds since the sampler was made.
         ledger: where every token went; None for a run that keeps no journal.
         effective_steps: how many independent steps the run's are worth, by their baselines: those of one task
@@ -85,7 +89,10 @@ that does not grow with the run."""
 
 @dataclass(slots=True)
 class _TaskSums:
-    """What one task adds to the totals. `rising`: by third, steps, rising ones, strictly rising ones."""
+    """What one task adds to the totals. `rising`: by third, steps, rising ones, strictly rising ones.
+
+    `last` is its last baseline, which is lost with the step that it was drawn for.
+    """
 
     ends: int = 0
     outcome: float = 0.0
@@ -96,6 +103,7 @@ class _TaskSums:
     pools: list[tuple[float, ...]] = field(default_factory=list)
     baselines: list[float] = field(default_factory=list)
     rising: list[int] = field(default_factory=lambda: [0] * 9)
+    last: Baseline | None = None
 
 
 class RunStats:
@@ -151,7 +159,8 @@ class RunStats:
                 self._add_step(event)
             case Baseline():
                 self.rollouts += len(event.estimate.outcomes)
-                self._of(event).rollouts += len(event.estimate.outcomes)
+                task = self._of(event)
+                task.rollouts, task.last = task.rollouts + len(event.estimate.outcomes), event
                 self.turns += event.turns
                 self.tokens += event.usage
             case Searched():
@@ -162,6 +171,9 @@ class RunStats:
             case Discarded():
                 self.lost += event.usage
                 self.tokens += event.usage
+                own = self._of(event).last
+                if own is not None and (own.step, own.attempt) == (event.step, event.attempt):
+                    self.lost += own.usage
             case TaskEnd():
                 self.tasks_finished += 1
                 self._failed.discard(event.task_id)  # a resumed run may take one up again
@@ -198,8 +210,7 @@ class RunStats:
         self.rollouts, task.rollouts = self.rollouts + rollouts, task.rollouts + rollouts
         self.turns += record.turns
         self.tokens += record.usage
-        own = [outcome for candidate in record.candidates for outcome in candidate.estimate.outcomes]
-        task.pools.append((*record.baseline.outcomes, *own))
+        task.pools.append(pool_of(record, self._reestimate))
         task.baselines.append(record.baseline.reward)
         value, before = record.candidate(record.advance).reward, record.baseline.reward
         self._open.setdefault(record.task_id, []).append((value >= before, value > before))

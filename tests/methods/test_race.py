@@ -132,9 +132,22 @@ def make_world(rng: random.Random, rollouts: int) -> World:
     )
 
 
+@dataclass(frozen=True)
+class Later(FixedSize):
+    """Pairs all but the first candidate, with which the trajectory may go on all the same."""
+
+    def pool(self, view: StepView) -> tuple[Candidate, ...]:
+        return view.candidates[1:]
+
+    def pair(self, view: StepView) -> PairChoice | NoPairReason:
+        return best_against_worst(self.pool(view))
+
+
 def make_method(rng: random.Random) -> Method:
     rollouts, most = rng.randint(1, 10), rng.randint(1, 5)
     again = rng.random() < 0.2
+    if rng.random() < 0.1:
+        return Later(rollouts, most, rng.choice(("policy", "chosen")), again)  # type: ignore[arg-type]
     if rng.random() < 0.2:
         prefix = rng.choice(("policy", "chosen"))
         return FixedSize(rollouts, most, prefix=prefix, reestimate_duplicates=again)  # type: ignore[arg-type]

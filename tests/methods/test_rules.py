@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from itertools import permutations
 
 import pytest
 from hypothesis import given
@@ -51,6 +52,16 @@ def test_posterior_is_the_probability_that_it_names() -> None:
     assert probability_at_least(Belief.of_counts(3, 5), Belief.of_counts(2, 5)) == pytest.approx(
         better, abs=0.01
     )
+
+
+def test_posterior_does_not_mind_the_order_of_outcomes() -> None:
+    outcomes = (0.1, 0.1, 0.1, 0.1, 0.7)
+    decided = {
+        Posterior(0.5).rises(Estimate(one), Estimate(two))
+        for one in set(permutations(outcomes))
+        for two in set(permutations(outcomes))
+    }
+    assert decided == {True}
 
 
 @given(st.integers(0, 5), st.integers(0, 5))

@@ -3,32 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from copy import copy
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from rro_sdk.checking import check, recover
-from rro_sdk.errors import RROError
+from rro_sdk.errors import Divergence, EnvironmentFault, RROError
 from rro_sdk.journal import Journal
 from rro_sdk.ledger import ledger_of
+from rro_sdk.methods.best_of_n import BestOfN
 from rro_sdk.methods.ipr import IPR
 from rro_sdk.methods.mcts import MCTS
 from rro_sdk.methods.tree import TreeMethod
 from rro_sdk.provenance import explain, replay, text_of
-from rro_sdk.types import (
-    TaskFailed,
-)
+from rro_sdk.types import Observation, Task, TaskFailed
 from tests.methods.searching import (
     IPR_DRAWS,
     METHODS,
     TASK,
+    end,
     experts,
     key,
     records,
     search,
     seeded,
 )
-from tests.toys import ScriptedPolicy, ToyEnv
+from tests.toys import ScriptedPolicy, ToyEnv, ToyEpisode
 
 
 @pytest.mark.parametrize("make", METHODS)
@@ -88,6 +90,49 @@ async def test_a_resumed_run_tells_only_the_comparisons_that_are_not_recorded(tm
     assert [record.record for record in records(events)] == [1]
     assert policy.seeds == []
     assert not check(tmp_path).problems
+
+
+@pytest.mark.parametrize(
+    ("otherwise", "said"),
+    [
+        pytest.param(lambda seen: fault(), "could not be run again .*the toy world broke", id="breaks"),
+        pytest.param(
+            lambda seen: msgspec.structs.replace(seen, outcome=seen.outcome / 2), "replayed to", id="scores"
+        ),
+    ],
+)
+async def test_a_recorded_rollout_that_replays_otherwise_ends_the_run_and_changes_nothing(
+    otherwise: Callable[[Observation], Observation], said: str, tmp_path: Path
+) -> None:
+    import sqlite3
+
+    class Changed(ToyEpisode):
+        async def step(self, command: str) -> Observation:
+            seen = await super().step(command)
+            return otherwise(seen) if seen.done and seen.outcome else seen
+
+        async def fork(self) -> Changed:
+            self._env.open_episodes += 1
+            other = copy(self)
+            other.closed = False
+            return other
+
+    class Env(ToyEnv):
+        async def start(self, task: Task) -> Changed:
+            return Changed(self)
+
+    method = BestOfN(rollouts=3)
+    whole, _ = await search(method, {}, policy=seeded(), run_dir=tmp_path)
+    with sqlite3.connect(tmp_path / "journal.sqlite") as connection:
+        connection.execute("DELETE FROM event")  # killed before anything was decided
+    with pytest.raises(Divergence, match=said):
+        await search(method, {}, policy=seeded(), run_dir=tmp_path, resume=True, env=Env())
+    again, policy = await search(method, {}, policy=seeded(), run_dir=tmp_path, resume=True)
+    assert (records(again), end(again), policy.seeds) == (records(whole), end(whole), [])
+
+
+def fault() -> Observation:
+    raise EnvironmentFault("the toy world broke")
 
 
 async def test_a_lost_comparison_is_noticed_and_searched_again(tmp_path: Path) -> None:

@@ -1,21 +1,26 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 from itertools import groupby
 from pathlib import Path
 
+import msgspec
 import pytest
 
+from rro_sdk._pools import pool_of
 from rro_sdk.journal import Journal
+from rro_sdk.ledger import ledger_of
 from rro_sdk.methods import FixedSize, Method, RisingReward, Strict
 from rro_sdk.methods.rising import OnFirstRise
+from rro_sdk.policy import Proposal
 from rro_sdk.report.summary import MOST_UNITS, RunStats, RunSummary
 from rro_sdk.report.text import format_summary, summary_of
 from rro_sdk.sampler import Sampler
 from rro_sdk.spending import Reuse, Spending
 from rro_sdk.stats import candidates_null
 from rro_sdk.testing import TreeEnv, TreePolicy, TreeSettings, tree_tasks
-from rro_sdk.types import Event, StepRecord, TaskEnd
+from rro_sdk.types import Action, Candidate, Estimate, Event, Message, Observation, StepRecord, TaskEnd, Usage
 
 SMALL = TreeSettings(depth=3, branching=4, task_spread=0.2)
 
@@ -97,7 +102,15 @@ async def test_a_report_has_the_null_of_the_runs_own_rule(tmp_path: Path) -> Non
     with Journal.open(tmp_path / "strict") as journal:
         strict = summary_of(journal)
         pools = [
-            (*event.baseline.outcomes, *(x for each in event.candidates for x in each.estimate.outcomes))
+            (
+                *event.baseline.outcomes,
+                *(
+                    outcome
+                    for each in event.candidates
+                    if each.duplicate_of is None or each.estimate.terminal
+                    for outcome in each.estimate.outcomes
+                ),
+            )
             for event in journal.events()
             if isinstance(event, StepRecord)
         ]
@@ -121,3 +134,57 @@ async def test_rollouts_are_those_that_were_drawn(tmp_path: Path, reuse: Reuse, 
     with Journal.open(tmp_path / "run") as journal:
         summary = summary_of(journal)
         assert summary.rollouts == sum(1 for task in journal.begun() for _ in journal.rollouts_of(task))
+
+
+def test_the_outcomes_of_an_equal_candidate_are_in_the_pool_once() -> None:
+    def candidate(
+        index: int, outcomes: tuple[float, ...], twin: int | None = None, **more: bool
+    ) -> Candidate:
+        return Candidate(index, Action("a", "a"), Observation("x"), Estimate(outcomes, **more), twin)
+
+    step = StepRecord(
+        "t",
+        1,
+        (),
+        Estimate((0.0, 1.0)),
+        (
+            candidate(0, (0.0, 0.5)),
+            candidate(1, (0.0, 0.5), 0),
+            candidate(2, (0.25,), terminal=True),
+            candidate(3, (0.25,), 2, terminal=True),  # drawn from the prefix anew, and it ended as it must
+        ),
+        "exhausted",
+        None,
+        "single_candidate",
+        0,
+        "",
+        Usage(),
+        0,
+    )
+    assert pool_of(step, False) == (0.0, 1.0, 0.0, 0.5, 0.25, 0.25)
+    assert pool_of(step, True) == (0.0, 1.0, 0.0, 0.5, 0.0, 0.5, 0.25, 0.25)
+
+
+async def test_a_baseline_is_lost_with_the_step_that_was_thrown_away(tmp_path: Path) -> None:
+    class Reloaded(TreePolicy):
+        asked = 0
+
+        async def act(self, messages: Sequence[Message], *, seed: int, affinity: str) -> Proposal:
+            said = await super().act(messages, seed=seed, affinity=affinity)
+            self.asked += 1
+            return msgspec.structs.replace(said, weight_versions=("old" if self.asked < 6 else "new",))
+
+    sampler = Sampler(
+        TreeEnv(SMALL),
+        policy=Reloaded(SMALL),
+        method=RisingReward(rollouts=3),
+        run_dir=tmp_path / "run",
+        tasks_in_flight=1,
+    )
+    async with sampler:
+        kinds = [type(event).__name__ async for event in sampler.events(tree_tasks(1))]
+    assert kinds[:3] == ["Baseline", "Discarded", "Baseline"]
+    lost = sampler.summary().lost_to_reload
+    with Journal.open(tmp_path / "run") as journal:
+        assert lost == ledger_of(journal).entries["reload"].usage
+    assert 0 < lost.completion_tokens < sampler.summary().tokens.completion_tokens
