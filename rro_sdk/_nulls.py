@@ -107,7 +107,8 @@ def candidates_nulls(
     Each step has a pool: the outcomes seen from its prefix on, of baseline and candidates alike, as under the
     null they are. Where all are 0 or 1 see `binary_nulls`. Elsewhere baseline and candidates are redrawn from
     the pool, seeded; a small pool has less variety than what it was drawn from, so that is a lower estimate
-    (`python -m benchmarks.null`).
+    (`python -m benchmarks.null`). Every candidate is taken for a new action after which the episode goes on:
+    equal candidates, which inherit an estimate that has not risen, and such as end it are not in it.
 
     Args:
         pools: of all steps of a run at once, for they tell of each other.

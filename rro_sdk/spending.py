@@ -23,7 +23,9 @@ class Spending:
             and step outcomes; estimates of candidates may have fewer than m outcomes.
         reuse: `unbiased` takes the first actions of the rollouts that scored the prefix as the step's
             candidates; `economy` takes their outcomes too, as one of the m each, and marks the step as
-            correlated. Both draw from the policy; neither gives the same candidates as `off`.
+            correlated. Both draw from the policy; neither gives the same candidates as `off`. Of a candidate
+            whose first outcome was shared `economy` knows no further action, so the step after it reuses
+            nothing.
         speculate: while servers have room, draw ahead what may be needed. The same pairs; what was not needed
             is cancelled on the server and booked as speculative.
 

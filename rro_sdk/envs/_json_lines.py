@@ -6,6 +6,8 @@ from collections.abc import Iterator
 
 import msgspec
 
+from rro_sdk._json import decode
+
 
 def items_with_lines(raw: bytes) -> Iterator[tuple[int, msgspec.Raw]]:
     """Each item of an array, undecoded, with the number of the line that it begins on, from 1.
@@ -14,7 +16,7 @@ def items_with_lines(raw: bytes) -> Iterator[tuple[int, msgspec.Raw]]:
         msgspec.DecodeError: it is no array, or malformed.
     """
     line, counted, end = 1, 0, 0
-    for item in msgspec.json.decode(raw, type=list[msgspec.Raw]):
+    for item in decode(raw, list[msgspec.Raw]):
         begin = raw.index(bytes(item), end)
         line += raw.count(b"\n", counted, begin)
         yield line, item

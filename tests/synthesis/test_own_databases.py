@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -54,6 +56,17 @@ def test_settings_that_cannot_go_together(databases: Path) -> None:
         InterCodeSQL(databases=str(databases), library=InterCodeSQL(databases=str(databases)).library)
     with pytest.raises(ConfigError, match=r"no \*\.sqlite"):
         InterCodeSQL(databases=str(databases / "none"))
+
+
+def test_a_database_with_changes_that_are_not_in_it_yet_is_refused(tmp_path: Path) -> None:
+    """Statements are run on a file that nobody changes, and its log is not read."""
+    with closing(sqlite3.connect(tmp_path / "shelf.sqlite", isolation_level=None)) as writer:
+        writer.execute("PRAGMA journal_mode = WAL")
+        writer.execute("CREATE TABLE book (title TEXT)")
+        with pytest.raises(DataError, match=r"shelf\.sqlite has changes .* shelf\.sqlite-wal; close what"):
+            InterCodeSQL(databases=str(tmp_path))
+        writer.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        assert InterCodeSQL(databases=str(tmp_path)).library.catalog.database("shelf") is not None
 
 
 def test_where_the_databases_lie_is_no_part_of_what_a_run_remembers(databases: Path, tmp_path: Path) -> None:

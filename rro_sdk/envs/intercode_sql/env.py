@@ -172,7 +172,13 @@ class InterCodeSQL(Environment):
         self._local = threading.local()
         self._runners: list[StatementRunner] = []
         self._golds: dict[tuple[str, str], tuple[tuple[object, ...], ...]] = {}
-        self._quick = Runner(self.library, QUICK) if self.settings.backend == "sqlite" else None
+        quick = Limits(
+            seconds=min(QUICK.seconds, self._limits.seconds),
+            steps=min(QUICK.steps, self._limits.steps),
+            rows=min(QUICK.rows, self._limits.rows),
+            result_bytes=min(QUICK.result_bytes, self._limits.result_bytes),
+        )
+        self._quick = Runner(self.library, quick) if self.settings.backend == "sqlite" else None
         self._answers = _AnswerCache(ANSWER_CACHE_CHARACTERS)
         self._running: set[threading.Event] = set()
         self._closed = False

@@ -9,6 +9,7 @@ import msgspec
 from sqlglot import exp, parse_one
 from sqlglot.errors import SqlglotError
 
+from rro_sdk._json import decode
 from rro_sdk.envs._data import data_folder
 from rro_sdk.envs.intercode_sql.demonstrations import turn
 from rro_sdk.envs.intercode_sql.env import InterCodeSQL
@@ -110,7 +111,7 @@ class _Record(msgspec.Struct):
 
 def _record(line: bytes, path: Path, number: int) -> _Record:
     try:
-        record = msgspec.json.decode(line, type=_Record)
+        record = decode(line, _Record)
     except msgspec.DecodeError as error:
         raise DataError(f"{path}, line {number}: {error}") from error
     speakers = [each.speaker for each in record.conversations]
@@ -130,9 +131,11 @@ def _dialogue(record: _Record) -> Dialogue:
 
 
 def _tables(statement: str) -> list[str]:
-    """The tables that a statement reads, each once, in order."""
+    """The tables that a statement reads, each once, in order, as it can name them."""
     try:
         tree = parse_one(statement, read="mysql")
     except SqlglotError as error:
         raise DataError("a gold statement cannot be read as MySQL") from error
-    return list(dict.fromkeys(table.name.lower() for table in tree.find_all(exp.Table)))
+    made = {each.alias.lower() for each in tree.find_all(exp.CTE)}
+    names = dict.fromkeys(table.name.lower() for table in tree.find_all(exp.Table))
+    return [exp.to_identifier(name).sql(dialect="mysql") for name in names if name not in made]

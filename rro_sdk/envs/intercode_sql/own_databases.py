@@ -32,6 +32,12 @@ def sqlite_library(folder: Path) -> Library:
     digest = hashlib.sha256()
     databases = []
     for path in paths:
+        log = path.with_name(f"{path.name}-wal")
+        if log.is_file() and log.stat().st_size:
+            raise DataError(
+                f"{path} has changes that are not in it yet, in {log.name}; close what writes to it, or write"
+                " them with PRAGMA wal_checkpoint(TRUNCATE)"
+            )
         try:
             digest.update(digest_of(path).encode())
             with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as connection:

@@ -14,6 +14,9 @@ MAX_TEXT = 1_000
 MAX_REPEATS = 2
 """Unbounded repeats in one pattern. With two, neither over a group, matching takes cubic time at worst."""
 
+MAX_OPTIONAL = (8, 4, 1)
+"""Optional signs (`u?`) in a pattern with so many repeats: each may double the time that matching takes."""
+
 
 class PatternRefused(ValueError):
     """The pattern cannot be read, or could take too long."""
@@ -40,8 +43,8 @@ def _compiled(pattern: str) -> re.Pattern[str]:
 
 
 def _check_shape(pattern: str) -> None:
-    """Refuse repeated groups, back references, look-around and more than `MAX_REPEATS` repeats."""
-    repeats = 0
+    """Refuse repeated groups, back references, look-around, and too many repeats and optional signs."""
+    repeats = optional = 0
     place = 0
     in_class = False
     previous = ""
@@ -63,5 +66,9 @@ def _check_shape(pattern: str) -> None:
                 raise PatternRefused("the pattern repeats too much")
         elif sign == "?" and previous in ")(":
             raise PatternRefused("optional groups and look-around are not supported")
+        elif sign == "?" and previous not in "*+}?":  # after these it is a way to repeat
+            optional += 1
         previous = sign
         place += 1
+    if optional > MAX_OPTIONAL[repeats]:
+        raise PatternRefused("the pattern leaves too much open")

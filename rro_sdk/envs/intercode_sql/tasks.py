@@ -13,6 +13,7 @@ from typing import Literal
 
 import msgspec
 
+from rro_sdk._json import decode
 from rro_sdk._wheels import fetch_wheel, read_member
 from rro_sdk.envs._data import data_folder
 from rro_sdk.envs._json_lines import items_with_lines
@@ -219,7 +220,7 @@ def _json_rows(raw: bytes, path: Path) -> Iterator[tuple[int, _Row]]:
         if not line.strip():
             continue
         try:
-            row = msgspec.json.decode(line, type=_Row)
+            row = decode(line, _Row)
         except msgspec.DecodeError as error:
             # msgspec names the field: "Object missing required field `gold`", "... at `$.db`".
             raise DataError(f"{path}, line {number}: {error}") from error
@@ -236,7 +237,7 @@ def _array_rows(raw: bytes, path: Path) -> Iterator[tuple[int, _Row]]:
         raise DataError(f"{path} is no JSON array of questions: {error}") from error
     for number, (line, item) in enumerate(items):
         try:
-            row = msgspec.json.decode(item, type=_Row)
+            row = decode(item, _Row)
         except msgspec.DecodeError as error:
             raise DataError(f"{path}, line {line}: {error}") from error
         yield line, msgspec.structs.replace(row, idx=number if row.idx is None else row.idx)

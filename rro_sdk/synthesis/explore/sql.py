@@ -81,7 +81,11 @@ class SQLHindsight:
     def task(self, env: Environment, solved: Solved, instruction: str, name: str) -> Task | None:
         if "select " in instruction.lower() and " from " in instruction.lower():
             return None
-        return Task(name, instruction, {**solved.data, "hardness": difficulty(solved.data["gold"])})
+        try:
+            hardness = difficulty(solved.data["gold"])
+        except SqlglotError:  # SQLite ran it; on one line, a comment may have swallowed its end
+            return None
+        return Task(name, instruction, {**solved.data, "hardness": hardness})
 
     def expected(self, text: str, start: Task, task: Task) -> str:
         return text

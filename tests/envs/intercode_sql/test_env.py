@@ -222,6 +222,25 @@ async def test_what_is_too_much_for_the_event_loop_is_run_in_full(
         assert await (await env.start(task)).step(statement) == Observation(text)
 
 
+@pytest.mark.parametrize(
+    ("limits", "statement", "refused"),
+    [
+        ({"max_rows": 3}, "SELECT 1 FROM sale", "3 rows"),
+        ({"max_rows": 5}, "SELECT 1 FROM sale", None),
+        ({"max_result_bytes": 80}, f"SELECT '{'long' * 30}'", "80 bytes"),
+    ],
+)
+async def test_a_result_is_too_large_however_soon_it_is_there(
+    bakery_library: Library, task: Task, limits: dict[str, int], statement: str, refused: str | None
+) -> None:
+    async with InterCodeSQL(library=bakery_library, preset="plain", **limits) as env:  # type: ignore[arg-type]
+        text = (await (await env.start(task)).step(statement)).text
+    if refused is None:
+        assert text == str([(1,)] * 5)
+    else:
+        assert text.endswith(f"the result is larger than {refused}")
+
+
 async def test_a_cancelled_step_ends_its_statement(
     bakery_library: Library, task: Task, monkeypatch: pytest.MonkeyPatch
 ) -> None:

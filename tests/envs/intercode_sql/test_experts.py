@@ -9,6 +9,7 @@ import pytest
 
 from rro_sdk.envs.intercode_sql import InterCodeSQL, expert_turns, load_dialogues, read_tasks
 from rro_sdk.envs.intercode_sql.demonstrations import EXAMPLES
+from rro_sdk.envs.intercode_sql.experts import expert_script
 from rro_sdk.envs.intercode_sql.library import Library
 from rro_sdk.errors import ConfigError, DataError
 from rro_sdk.prompts import react
@@ -32,6 +33,12 @@ async def test_an_expert_who_sees_the_schema_needs_no_looking(bakery_library: Li
     async with InterCodeSQL(library=bakery_library, show_schema=True) as env:
         assert len(await expert_turns(env, task)) == 2
         assert len(await expert_turns(env, task, explore=True)) == 4
+
+
+def test_an_expert_looks_at_tables_alone_and_names_them_as_mysql_reads_them() -> None:
+    gold = "WITH old AS (SELECT * FROM baker) SELECT * FROM old JOIN `order details` USING (id)"
+    looks = [command for _, command in expert_script(Task("t", "?", {"gold": gold}), explore=True)]
+    assert looks == ["SHOW TABLES", "DESC `order details`", "DESC baker", gold, "submit"]
 
 
 async def test_a_gold_that_does_not_score_one_is_no_expert(env: InterCodeSQL) -> None:

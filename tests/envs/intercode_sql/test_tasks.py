@@ -80,6 +80,23 @@ def test_a_wrong_line_is_named(tmp_path: Path, bakery_library: Library, row: obj
         load_tasks(written(tmp_path, GOOD, row), library=bakery_library)
 
 
+@pytest.mark.parametrize("name", ["questions.jsonl", "questions.json"])
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        (b'{"query": "Caf\xe9"}', "not UTF-8"),
+        (b'{"query": "?", "more": ' + b"[" * 100_000, "nested too deeply"),
+    ],
+)
+def test_what_is_no_text_or_has_no_end_is_named(
+    tmp_path: Path, bakery_library: Library, name: str, line: bytes, words: str
+) -> None:
+    path = tmp_path / name
+    path.write_bytes(line if name.endswith("l") else b"[" + line + b"]")
+    with pytest.raises(DataError, match=f"{name}.*{words}"):
+        load_tasks(path, library=bakery_library)
+
+
 def test_a_missing_file_is_named(tmp_path: Path, bakery_library: Library) -> None:
     with pytest.raises(ConfigError, match=r"none\.jsonl"):
         load_tasks(tmp_path / "none.jsonl", library=bakery_library)

@@ -332,6 +332,16 @@ async def test_an_environment_without_tasks_is_said(tmp_path: Path) -> None:
     assert "no environment is called 'nothing'" in done.stderr
 
 
+async def test_a_statement_that_cannot_be_read_on_one_line_makes_no_task(databases: Path) -> None:
+    """SQLite ran it on two lines; on one its comment swallows the end."""
+    data = {"db": "shelf", "gold": "SELECT Title FROM book WHERE (Pages > 1 -- not empty )"}
+    hindsight, said = hindsight_of("intercode-sql"), "Which books have more pages?"
+    whole = {**data, "gold": "SELECT Title FROM book WHERE Pages > 1"}
+    async with InterCodeSQL(databases=str(databases)) as env:
+        assert hindsight.task(env, Solved((), "", data), said, "explored-0-000001") is None
+        assert hindsight.task(env, Solved((), "", whole), said, "explored-0-000002") is not None
+
+
 def test_a_shopper_s_words_name_whole_values_and_prices() -> None:
     shelf = GeneratedProducts(1, seed=1)
     belt = msgspec.structs.replace(shelf[0], price=1100.0, attributes=("red", "soft"))
