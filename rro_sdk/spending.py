@@ -1,4 +1,4 @@
-"""Spending less without changing the answer (semantics, "Spending less"): what a sampler may do, and when."""
+"""Spending less without changing the answer: what a sampler may do, and when."""
 
 from __future__ import annotations
 

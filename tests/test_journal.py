@@ -48,6 +48,12 @@ def test_a_file_in_place_of_the_folder_is_refused(tmp_path: Path) -> None:
         Journal.create(tmp_path / "run", HEADER)
 
 
+def test_a_run_that_was_killed_before_it_began_is_no_other_sdk_s(tmp_path: Path) -> None:
+    (tmp_path / "journal.sqlite").touch()
+    with pytest.raises(JournalError, match="holds no run: it was ended before it began"):
+        Journal.open(tmp_path)
+
+
 def test_no_run_another_file_and_a_later_version_are_told_apart(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="holds no run"):
         Journal.open(tmp_path)

@@ -177,7 +177,10 @@ def tasks(name: str, file: str | None, limit: int | None, options: tuple[str, ..
 
     if limit is not None and limit < 1:
         raise ConfigError(f"--limit must be at least 1, not {limit}")
-    found = suite(name).tasks(file, key_values(options, "--env-option"))
+    try:
+        found = suite(name).tasks(file, key_values(options, "--env-option"))
+    except TypeError as error:
+        raise ConfigError(f"environment {name} does not take these settings: {error}") from None
     if not found:
         raise ConfigError(f"{file or name} holds no tasks; give a file with at least one")
     return found[:limit]

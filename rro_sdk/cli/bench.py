@@ -102,7 +102,8 @@ def table1(
 
     All methods start from one SFT policy a seed, explore the same tasks and train as many DPO steps; the
     variant `tokens` gives each the generated tokens that RRO used. Leaves OUT/table1.json and
-    OUT/figure2.{png,svg}. A run that was broken off goes on when it is called again. Needs rro-sdk[train].
+    OUT/figure2.{png,svg}. A run that was broken off goes on when it is called again. Needs
+    rro-sdk[train,report].
     """
     missing = [each for each in ("torch", "trl", "matplotlib") if importlib.util.find_spec(each) is None]
     if missing:
@@ -139,6 +140,8 @@ def table1(
     )
     if store is not None and not store.absolute().parent.is_dir():
         raise ConfigError(f"--store {store}: there is no folder {store.absolute().parent}; make it first")
+    if store is not None and store.is_dir():
+        raise ConfigError(f"--store {store} is a folder; name a file in it")
     experiment = Experiment(given, lambda line: click.echo(line, err=True), keys=Keys(api_key, admin_api_key))
     if fetched and not SMOLLM2_FOLDER.exists():
         click.echo(f"making {SMOLLM2_FOLDER} (once)", err=True)

@@ -36,12 +36,14 @@ def command(run_dir: Path, pair_id: str, replayed: bool, as_json: bool) -> None:
     with Journal.open(run_dir) as journal:
         story = explain(journal, pair_id)
         replay = asyncio.run(_replay(journal, story.record)) if replayed else None
+        replayable = journal.header().command is not None
     if as_json:
         plain = msgspec.to_builtins(story)
         click.echo(json.dumps(plain if replay is None else {**plain, "replay": msgspec.to_builtins(replay)}))
     elif replay is None:
         click.echo(text_of(story))
-        click.echo(f"replay the environment up to it: rro explain {run_dir} {pair_id} --replay")
+        if replayable:
+            click.echo(f"replay the environment up to it: rro explain {run_dir} {pair_id} --replay")
     else:
         click.echo(replay.opening)
         for number, turn in enumerate(replay.turns, 1):

@@ -54,12 +54,13 @@ def command(
     from rro_sdk.cli._progress import shown
     from rro_sdk.cli.model import make_smollm2
     from rro_sdk.journal import refuse_existing
+    from servers.settings import check_checkpoint, find_python
     from servers.sglang import ServerSettings, SGLangServers
     from trainers.quickstart import QuickstartSettings, format_quickstart, run_quickstart
 
-    if force and (out / MARK).is_file():
-        shutil.rmtree(out)
-    refuse_existing(out)
+    again = force and (out / MARK).is_file()
+    if not again:
+        refuse_existing(out)
     began = time.monotonic()
 
     def say(text: str) -> None:
@@ -80,6 +81,10 @@ def command(
     if not folder.exists():
         say(f"model: making {folder} (once)")
         make_smollm2(folder)
+    find_python(None)
+    check_checkpoint(folder)
+    if again:  # last, so that nothing is lost where nothing can begin
+        shutil.rmtree(out)
     out.mkdir(parents=True, exist_ok=True)
     (out / MARK).touch()
     with fewer_collections():

@@ -70,10 +70,12 @@ def _follow(reader: RunReader, screen: Screen) -> View:
 
 def _last_word(view: View, run_dir: Path) -> str | None:
     """What there is to say of a run that is not being sampled; None of one that is."""
-    go_on = f"go on with: rro resume {run_dir}"
+    if view.phase == "sampling":
+        return None
+    if view.phase == "unknown":
+        return "the run is not being sampled"
+    go_on = _go_on(run_dir)
     match view.phase:
-        case "sampling":
-            return None
         case "finished":
             left = view.tasks.waiting
             return f"the run ended with {left:,} tasks open; {go_on}" if left else "the run has ended"
@@ -83,5 +85,12 @@ def _last_word(view: View, run_dir: Path) -> str | None:
             return f"the run failed; {go_on}"
         case "lost":
             return f"the run was broken off without a word; {go_on}"
-        case "unknown":
-            return "the run is not being sampled"
+
+
+def _go_on(run_dir: Path) -> str:
+    """How: `rro resume` knows the command that made a run, and no program."""
+    from rro_sdk.journal import Journal
+
+    with Journal.open(run_dir) as journal:
+        known = journal.header().command is not None
+    return f"go on with: rro resume {run_dir}" if known else "call the command or program that made it again"

@@ -50,14 +50,19 @@ def suite(name: str) -> Suite:
     """
     target = BUILT_IN.get(name, name)
     module, _, attribute = target.partition(":")
-    if not attribute:
+    if not attribute or not all(part.isidentifier() for part in module.split(".")):
         known = ", ".join(sorted(BUILT_IN))
         raise ConfigError(f"no environment is called {name!r}; known: {known}, or package.module:attribute")
     try:
         found: Any = getattr(import_module(module), attribute)
     except ModuleNotFoundError as error:
+        if name in BUILT_IN:
+            raise ConfigError(
+                f"environment {name} needs the package {error.name}; pip install 'rro-sdk[envs]' may bring it"
+            ) from error
         raise ConfigError(
-            f"environment {name} needs the package {error.name}; pip install 'rro-sdk[envs]' may bring it"
+            f"environment {name}: no module {error.name} is found; install it, or set PYTHONPATH to its"
+            " folder"
         ) from error
     except AttributeError:
         raise ConfigError(f"module {module} has no {attribute!r}") from None

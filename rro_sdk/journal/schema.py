@@ -80,8 +80,10 @@ def refuse_later(version: int, name: str) -> None:
     """Raise unless this SDK reads that version.
 
     Raises:
-        JournalError: it was made by a later one.
+        JournalError: it was made by a later one, or nothing was written to it yet.
     """
+    if version == 0:
+        raise JournalError(f"{name} holds no run: it was ended before it began")
     if not 1 <= version <= VERSION:
         raise JournalError(
             f"{name} has schema version {version}; this SDK reads 1 to {VERSION}: use the SDK that wrote it"

@@ -66,11 +66,13 @@ def write_page(runs: Runs, path: Path, *, most: int) -> Written:
         most: tasks whose trajectories it holds at most.
 
     Raises:
-        ConfigError: `most` is negative, or the file cannot be written.
+        ConfigError: `most` is negative, the file's name is no page's, or it cannot be written.
         JournalError: a journal is damaged.
     """
     if most < 0:
         raise ConfigError(f"a page holds 0 trajectories or more, not {most}")
+    if path.suffix.lower() not in (".html", ".htm"):  # a run's own files are replaced by nothing
+        raise ConfigError(f"a page is written to a file that ends in .html, not to {path}")
     own = assets()
     views = runs.runs()
     runs.read()

@@ -237,6 +237,15 @@ def test_train_on_a_pairs_file_with_a_torn_last_line(tmp_path: Path) -> None:
     assert not (tmp_path / "out").exists()
 
 
+def test_quickstart_keeps_the_run_before_until_the_next_can_begin(tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    for name in (".rro-quickstart", "pairs.jsonl"):
+        (tmp_path / "out" / name).touch()
+    given = ("--out", str(tmp_path / "out"), "--force", "--model", str(tmp_path / "none"))
+    one_clear_error(rro("quickstart", *given), "is not a checkpoint folder")
+    assert (tmp_path / "out" / "pairs.jsonl").exists()
+
+
 def test_quickstart_leaves_a_folder_that_it_did_not_make_alone(tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "mine.txt").write_text("keep")

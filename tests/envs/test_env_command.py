@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -44,3 +45,27 @@ def test_bad_input_is_exit_code_2(arguments: tuple[str, ...]) -> None:
     done = rro("env", *arguments)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("mylocks:suite", "no module mylocks is found; install it, or set PYTHONPATH to its folder"),
+        (":suite", "no environment is called ':suite'"),
+        (".mylocks:suite", "no environment is called '.mylocks:suite'"),
+    ],
+)
+def test_an_environment_of_ones_own_that_is_not_found_is_said(name: str, said: str) -> None:
+    done = rro("env", "check", name)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert said in " ".join(done.stderr.split())
+    assert len(done.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize("options", [("intercode-sql", "databases=2024"), ("webshop", "size=abc")])
+def test_a_setting_of_another_kind_is_said(options: tuple[str, str], tmp_path: Path) -> None:
+    (tmp_path / "tasks.jsonl").write_text('{"id": "t", "query": "?", "db": "d", "gold": "SELECT 1"}\n')
+    given = ("--env", options[0], "-e", options[1], "--tasks", str(tmp_path / "tasks.jsonl"))
+    done = rro("sample", "-s", "http://127.0.0.1:1", "--run", str(tmp_path / "run"), *given)
+    assert done.returncode == 2
+    assert f"environment {options[0]} does not take these settings" in " ".join(done.stderr.split())

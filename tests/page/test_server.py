@@ -130,10 +130,17 @@ def test_the_command_writes_a_file_or_says_why_not(
     main(["view", *map(str, two_runs), "--html", str(page), "--trajectories", "3", "--json"])
     said = json.loads(capsys.readouterr().out)
     assert said == {"path": str(page), "tasks": 9, "trajectories": 3, "bytes": page.stat().st_size}
-    for bad in (["view", str(tmp_path)], ["view", str(two_runs[0]), "--html", str(tmp_path / "no" / "page")]):
+    journal = two_runs[0] / "journal.sqlite"
+    kept = journal.read_bytes()
+    for bad in (
+        ["view", str(tmp_path)],
+        ["view", str(two_runs[0]), "--html", str(tmp_path / "no" / "page.html")],
+        ["view", str(two_runs[0]), "--html", str(journal)],
+    ):
         with pytest.raises(SystemExit) as ended:
             main(bad)
         assert ended.value.code == 2
+    assert journal.read_bytes() == kept
 
 
 def test_the_pages_modules_become_one_script_and_other_forms_are_refused() -> None:

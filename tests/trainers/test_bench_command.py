@@ -48,6 +48,7 @@ def table1(tasks: Path, *options: object) -> int:
         (("--tasks", "nowhere"), "nowhere/train.jsonl is missing"),
         (("--out", "tasks/test.jsonl"), "is --out the folder of an experiment?"),
         (("--store", "none/table1.json"), "make it first"),
+        (("--store", "tasks"), "is a folder; name a file in it"),
         (("--concurrency", 0), "concurrency"),
         (("--max-total-tokens", -5), "max_total_tokens"),
         (("--servers", "ftp://x"), "a server URL"),
@@ -87,3 +88,12 @@ def test_smollm2_is_fetched_once_and_after_all_else_is_right(
         table1(tasks, "--model", "smollm2")
     assert ran[0].model == str(SMOLLM2_FOLDER)
     assert made == ([] if there else [SMOLLM2_FOLDER])
+
+
+def test_what_is_kept_of_the_settings_holds_no_password(tasks: Path) -> None:
+    options = {"url": "mysql://root:hunter2@127.0.0.1:3306"}
+    given = Table1Settings(
+        out=Path("out"), tasks=tasks, env="intercode-sql", model="tiny", env_options=options
+    )
+    assert given.plain()["env_options"] == {"url": "mysql://127.0.0.1:3306"}
+    assert given.env_options == options, "the environment still needs it"

@@ -209,17 +209,18 @@ def compared(config: Config) -> dict[str, Any]:
 
 def without_credentials(config: Config) -> Config:
     """The configuration as it may be kept on disk: no user or password in a URL among the options."""
-    options: dict[str, Any] = _bare(config.environment.options)
+    options: dict[str, Any] = without_url_credentials(config.environment.options)
     return msgspec.structs.replace(
         config, environment=msgspec.structs.replace(config.environment, options=options)
     )
 
 
-def _bare(value: Any) -> Any:
+def without_url_credentials(value: Any) -> Any:
+    """Options without the user and password of any URL among them."""
     if isinstance(value, dict):
-        return {name: _bare(each) for name, each in value.items()}
+        return {name: without_url_credentials(each) for name, each in value.items()}
     if isinstance(value, list):
-        return [_bare(each) for each in value]
+        return [without_url_credentials(each) for each in value]
     if not isinstance(value, str) or "://" not in value:
         return value
     parts = urlsplit(value)

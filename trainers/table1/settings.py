@@ -10,6 +10,7 @@ import msgspec
 
 from rro_sdk.errors import ConfigError
 from rro_sdk.policy import Sampling
+from trainers.iterate.config import without_url_credentials
 from trainers.iterate.keys import named
 from trainers.iterate.tables import ServersTable
 from trainers.settings import DPOSettings, SFTSettings
@@ -178,7 +179,7 @@ class Table1Settings:
         return Sampling(temperature=temperature, max_tokens=self.max_tokens)
 
     def plain(self) -> dict[str, Any]:
-        """The settings as data, without what does not touch the result."""
+        """The settings as data, without what does not touch the result and what is secret."""
         free = {"out", "tasks", "seeds", "servers", "parallel"}
         free |= {
             "device",
@@ -188,7 +189,8 @@ class Table1Settings:
             "max_total_tokens",
             "concurrency",
         }
-        return {name: value for name, value in asdict(self).items() if name not in free}
+        found = {name: value for name, value in asdict(self).items() if name not in free}
+        return {**found, "env_options": without_url_credentials(self.env_options)}
 
 
 def _made(kind: type[S], option: str, own: dict[str, Any], given: dict[str, Any]) -> S:
