@@ -62,10 +62,13 @@ def test_an_environment_of_ones_own_that_is_not_found_is_said(name: str, said: s
     assert len(done.stderr.splitlines()) == 1
 
 
-@pytest.mark.parametrize("options", [("intercode-sql", "databases=2024"), ("webshop", "size=abc")])
-def test_a_setting_of_another_kind_is_said(options: tuple[str, str], tmp_path: Path) -> None:
+def test_a_setting_of_another_kind_is_said(tmp_path: Path) -> None:
     (tmp_path / "tasks.jsonl").write_text('{"id": "t", "query": "?", "db": "d", "gold": "SELECT 1"}\n')
-    given = ("--env", options[0], "-e", options[1], "--tasks", str(tmp_path / "tasks.jsonl"))
-    done = rro("sample", "-s", "http://127.0.0.1:1", "--run", str(tmp_path / "run"), *given)
-    assert done.returncode == 2
-    assert f"environment {options[0]} does not take these settings" in " ".join(done.stderr.split())
+    given = ("sample", "-s", "http://127.0.0.1:1", "--run", str(tmp_path / "run"), "--env")
+    for name, *more in (
+        ("intercode-sql", "-e", "databases=2024", "--tasks", str(tmp_path / "tasks.jsonl")),
+        ("webshop", "-e", "size=abc"),
+    ):
+        done = rro(*given, name, *more)
+        assert done.returncode == 2
+        assert f"environment {name} does not take these settings" in " ".join(done.stderr.split())
