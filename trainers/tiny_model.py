@@ -10,6 +10,7 @@ result or an error.
 from __future__ import annotations
 
 import _thread
+import ctypes
 import fcntl
 import json
 import math
@@ -243,6 +244,7 @@ def _train(
             rate = tokens / max(time.monotonic() - began, 1e-9)
             mean = sum(recent) / len(recent)
             on_progress(Progress(step, steps, round(mean, 4), round(rate)))
+            _give_back_memory()
     last = losses[-max(1, len(losses) // 20) :]
     report = {
         "steps": steps,
@@ -251,6 +253,16 @@ def _train(
         "final_loss": round(sum(last) / len(last), 4) if last else None,
     }
     return model, report
+
+
+def _give_back_memory() -> None:
+    """What tensors of ever other sizes left free stays with the process else, and grows to gigabytes.
+
+    After 70 steps of 16 episodes of 120 to 420 tokens the process held 2.3 GB, and with this 1.1 GB.
+    """
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # glibc's
+    if trim is not None:
+        trim(0)
 
 
 def _batches(lengths: Sequence[int], settings: TinySettings) -> Iterator[list[int]]:
