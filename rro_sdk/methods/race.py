@@ -229,14 +229,14 @@ class StepRace:
         pool, tops = what_was_said(method.pool(lowest)), what_was_said(method.pool(highest))
         owed: set[int] = set()
         if len(pool) > 1:
-            best, rivals = self._best(pool, tops)
-            worst, lesser = self._worst(pool, tops)
+            best, rivals = self._ahead(pool, tops)
+            worst, lesser = self._ahead(tops, pool, sign=-1)
             owed |= {best.index, *rivals} if rivals else set()
             owed |= {worst.index, *lesser} if lesser else set()
             if not owed and best.reward <= worst.reward:
                 owed = {best.index, worst.index}  # who they are is known, and whether they differ is not
         if method.prefix == "chosen":  # the trajectory goes on with the best of all, in the pool or not
-            best, rivals = self._best(lowest.candidates, highest.candidates)
+            best, rivals = self._ahead(lowest.candidates, highest.candidates)
             owed |= {best.index, *rivals} if rivals else set()
         roots = {root.index: root for root in (self._root(self._drawn[index]) for index in owed)}
         short = {
@@ -249,31 +249,24 @@ class StepRace:
             return {} if self._is_complete(ahead) else {ahead.index: method.rollouts}
         return short
 
-    def _best(self, low: Sequence[Candidate], high: Sequence[Candidate]) -> tuple[Candidate, set[int]]:
-        """The best with every missing outcome at 0, and the indices of what may yet be it instead.
+    def _ahead(
+        self, settled: Sequence[Candidate], hoped: Sequence[Candidate], *, sign: int = 1
+    ) -> tuple[Candidate, set[int]]:
+        """The best of the candidates as they are at worst, and the indices of what may yet be it instead.
 
         Args:
-            low: candidates in the order that breaks ties, missing outcomes at 0.
-            high: the same, missing outcomes at 1.
+            settled: candidates in the order that breaks ties, missing outcomes where they help least: at 0.
+            hoped: the same, missing outcomes where they help most: at 1.
+            sign: -1 for the worst of them, for which 1 helps least and 0 most.
         """
-        at = max(range(len(low)), key=lambda place: low[place].reward)
-        best, own = low[at], self._root(self._drawn[low[at].index])
-        return best, {
+        at = max(range(len(settled)), key=lambda place: sign * settled[place].reward)
+        first = settled[at]
+        own, least = self._root(self._drawn[first.index]), sign * first.reward
+        return first, {
             each.index
-            for place, each in enumerate(high)
+            for place, each in enumerate(hoped)
             if self._root(self._drawn[each.index]) is not own
-            and (best.reward <= each.reward if place < at else best.reward < each.reward)
-        }
-
-    def _worst(self, low: Sequence[Candidate], high: Sequence[Candidate]) -> tuple[Candidate, set[int]]:
-        """The worst with every missing outcome at 1, and the indices of what may yet be it; as `_best`."""
-        at = min(range(len(high)), key=lambda place: high[place].reward)
-        worst, own = high[at], self._root(self._drawn[high[at].index])
-        return worst, {
-            each.index
-            for place, each in enumerate(low)
-            if self._root(self._drawn[each.index]) is not own
-            and (worst.reward >= each.reward if place < at else worst.reward > each.reward)
+            and (least <= sign * each.reward if place < at else least < sign * each.reward)
         }
 
     def _unseen(self, judged: int) -> dict[int, int]:
