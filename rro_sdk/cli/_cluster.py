@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 import click
 
+from rro_sdk._secrets import holds_secret
 from rro_sdk.errors import ConfigError, JournalError
 from rro_sdk.types import Task
 
@@ -67,6 +68,11 @@ def cluster_settings(
         if address is not None:
             raise ConfigError("--address needs --shared, a folder that every node of the cluster sees")
         shared = str(run_dir.absolute().with_name(f"{run_dir.absolute().name}.shards"))
+    elif holds_secret(shared):
+        raise ConfigError(
+            "--shared holds a password, which the run would keep: leave it to the settings of that file"
+            " system (a key file, a profile, the environment)"
+        )
     elif "://" not in shared:
         shared = str(Path(shared).absolute())
     return {"address": address, "shared": shared, "samplers": samplers, "block_tasks": block_tasks}

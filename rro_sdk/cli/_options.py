@@ -186,13 +186,6 @@ def tasks(name: str, file: str | None, limit: int | None, options: tuple[str, ..
     return found[:limit]
 
 
-def without_credentials(option: str) -> str:
-    """KEY=VALUE without the user and password of a URL: a run's header keeps no secret."""
-    key, _, value = option.partition("=")
-    scheme, mark, rest = value.partition("://")
-    return f"{key}={scheme}://{rest.rpartition('@')[2]}" if mark and "@" in rest else option
-
-
 def key_values(options: tuple[str, ...], flag: str) -> dict[str, Any]:
     from rro_sdk._plain import plain_value
 

@@ -22,6 +22,7 @@ from typing import Any
 
 import click
 
+from rro_sdk._secrets import holds_secret, names_secret
 from rro_sdk.cli._errors import nearest
 from rro_sdk.cli._groups import key_of
 from rro_sdk.errors import ConfigError
@@ -31,9 +32,6 @@ NAME = "rro.toml"
 
 KEY_VALUE = "KEY=VALUE"
 """Metavar of options that a table in the file can give, too."""
-
-_SECRET = ("key", "password", "secret", "token")
-"""Last word of the name of an option that holds a secret; `max-tokens` does not end so."""
 
 
 def file_of(given: str | None) -> Path | None:
@@ -144,16 +142,7 @@ def options_of(command: click.Command) -> Iterator[click.Option]:
 
 
 def is_secret(option: click.Option) -> bool:
-    return key_of(option).rpartition("-")[2] in _SECRET
-
-
-def holds_secret(text: str) -> bool:
-    """Whether a value names a password: that of a URL, or of a setting such as password=..."""
-    key, mark, value = text.partition("=")
-    if mark and key.replace("_", "-").rpartition("-")[2].lower() in _SECRET:
-        return True
-    credentials = (value or text).partition("://")[2].partition("/")[0].rpartition("@")[0]
-    return ":" in credentials
+    return names_secret(key_of(option))
 
 
 def _value(option: click.Option, value: Any, ctx: click.Context, where: str) -> Any:

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 import msgspec
 
+from rro_sdk._secrets import kept_options
 from rro_sdk.cli._options import (
     environment,
     json_option,
@@ -14,7 +15,6 @@ from rro_sdk.cli._options import (
     server_options,
     task_options,
     tasks,
-    without_credentials,
 )
 
 RESULT_NAME = "compare.json"
@@ -110,7 +110,7 @@ def command(
                 tasks_in_flight=tasks_in_flight,
                 command={
                     "env": env_name,
-                    "env_option": [without_credentials(option) for option in env_option],
+                    **kept_options(env_option),
                     "tasks": None if tasks_file is None else str(Path(tasks_file).absolute()),
                     "limit": limit,
                     "experts": None if experts_file is None else str(experts_file.absolute()),

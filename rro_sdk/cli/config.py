@@ -11,10 +11,11 @@ from typing import Any, Literal
 import click
 from click.core import ParameterSource
 
+from rro_sdk._secrets import holds_secret
 from rro_sdk.cli._errors import nearest, unknown, variable_of
 from rro_sdk.cli._groups import PREFIX, Group, key_of, path_of
 from rro_sdk.cli._options import json_option
-from rro_sdk.cli._settings import file_of, holds_secret, is_secret, options_of
+from rro_sdk.cli._settings import file_of, is_secret, options_of
 from rro_sdk.errors import ConfigError
 
 MASK = "***"

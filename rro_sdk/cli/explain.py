@@ -23,8 +23,11 @@ if TYPE_CHECKING:
 @click.option(
     "--replay", "replayed", is_flag=True, help="Bring the environment to the step, and show the way."
 )
+@click.option(
+    "--env-option", "-e", multiple=True, metavar="KEY=VALUE", help="In place of the run's own, for --replay."
+)
 @json_option
-def command(run_dir: Path, pair_id: str, replayed: bool, as_json: bool) -> None:
+def command(run_dir: Path, pair_id: str, replayed: bool, env_option: tuple[str, ...], as_json: bool) -> None:
     """Print the prefix, each candidate with its rollouts, the verdict, servers, weight version and seeds.
 
     PAIR is an id of the run's pairs.jsonl, such as 17/2: task 17, step 2. With --replay the environment of
@@ -35,7 +38,7 @@ def command(run_dir: Path, pair_id: str, replayed: bool, as_json: bool) -> None:
 
     with Journal.open(run_dir) as journal:
         story = explain(journal, pair_id)
-        replay = asyncio.run(_replay(journal, story.record)) if replayed else None
+        replay = asyncio.run(_replay(journal, story.record, env_option)) if replayed else None
         replayable = journal.header().command is not None
     if as_json:
         plain = msgspec.to_builtins(story)
@@ -62,7 +65,8 @@ class _Replay(msgspec.Struct, frozen=True):
     turns: list[_Turn]
 
 
-async def _replay(journal: Journal, record: StepRecord) -> _Replay:
+async def _replay(journal: Journal, record: StepRecord, given: tuple[str, ...]) -> _Replay:
+    from rro_sdk._secrets import options_of_run
     from rro_sdk.cli._options import environment, tasks
     from rro_sdk.errors import ConfigError
     from rro_sdk.provenance import replay
@@ -70,7 +74,7 @@ async def _replay(journal: Journal, record: StepRecord) -> _Replay:
     made = journal.header().command
     if made is None:
         raise ConfigError("this run was made by a program, whose environment the command line does not know")
-    options = tuple(made["env_option"])
+    options = options_of_run(made, given)
     found = [task for task in tasks(made["env"], made["tasks"], None, options) if task.id == record.task_id]
     if not found:
         where = made["tasks"] or made["env"]

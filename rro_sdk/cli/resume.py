@@ -55,6 +55,7 @@ def command(
     refuses a model or tasks that differ, and says what does. A run that owes nothing is exported again,
     without a server.
     """
+    from rro_sdk._secrets import options_of_run
     from rro_sdk.cli._cluster import run_on_cluster
     from rro_sdk.cli._options import environment, tasks
     from rro_sdk.cli._sampling import report_to, run_to_end
@@ -81,7 +82,7 @@ def command(
     cluster = made.get("cluster")
     if cluster is None and (address is not None or samplers is not None):
         raise ConfigError(f"the run in {run_dir} is not of --engine ray; leave --address and --samplers out")
-    options = (*made["env_option"], *env_option)
+    options = options_of_run(made, env_option)
     work = tasks(made["env"], made["tasks"], made["limit"], options)
     if not owed(run_dir, work, where=made["tasks"] or made["env"]):
         export_again(run_dir)

@@ -7,6 +7,7 @@ from typing import Literal
 
 import click
 
+from rro_sdk._secrets import kept_options
 from rro_sdk.cli._cluster import cluster_options, cluster_settings, run_on_cluster
 from rro_sdk.cli._monitoring import log_option, trace_option, traced
 from rro_sdk.cli._options import (
@@ -19,7 +20,6 @@ from rro_sdk.cli._options import (
     server_options,
     task_options,
     tasks,
-    without_credentials,
 )
 
 
@@ -118,7 +118,7 @@ def command(
     spending = Spending(early_decision=early_decision, reuse=reuse, speculate=speculate)
     made = {
         "env": env_name,
-        "env_option": [without_credentials(option) for option in env_option],
+        **kept_options(env_option),
         "tasks": None if tasks_file is None else str(Path(tasks_file).absolute()),
         "limit": limit,
         "experts": settings["experts"],

@@ -175,6 +175,36 @@ async def test_resume_refuses_what_differs(tmp_path: Path, tasks_file: Path, ser
     assert (await rro("resume", str(tmp_path / "nothing"))).returncode == 2
 
 
+async def test_a_secret_of_the_environment_is_not_kept_and_asked_for_again(
+    tmp_path: Path, tasks_file: Path, server: FakeServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "own.py").write_text(
+        "from rro_sdk.envs.intercode_sql.suite import suite\n"
+        "from rro_sdk.envs.registry import Suite\n"
+        "def make(api_key):\n"
+        "    assert api_key == 'hunter2'\n"
+        "    return suite.make()\n"
+        "OWN = Suite(make=make, load_tasks=suite.load_tasks)\n"
+    )
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    run, secret = tmp_path / "run", ("-e", "api_key=hunter2")
+    code, stderr = await interrupt(
+        sample(server, tasks_file, run, "--env", "own:OWN", *secret), server, 40, signal.SIGINT
+    )
+    assert code == 130, stderr
+    assert not [path for path in run.rglob("*") if path.is_file() and b"hunter2" in path.read_bytes()]
+    refused = await rro("resume", str(run), "--quiet")
+    assert refused.returncode == 2
+    assert "does not keep the environment's api_key; give it again" in refused.stderr
+    done = await rro("resume", str(run), "--quiet", *secret)
+    assert done.returncode == 0, done.stderr
+    pair = json.loads((run / "pairs.jsonl").read_text().splitlines()[0])
+    refused = await rro("explain", str(run), pair["id"], "--replay")
+    assert refused.returncode == 2
+    replayed = await rro("explain", str(run), pair["id"], "--replay", *secret)
+    assert replayed.returncode == 0, replayed.stderr
+
+
 @pytest.fixture
 def experts_file(tmp_path: Path) -> Path:
     path = tmp_path / "experts.jsonl"

@@ -20,6 +20,7 @@ SAMPLE = ["sample", "--env", "tests.chaos.toy_suite:suite", "-s", "http://127.0.
         (["--shared", "/mnt"], "--shared is for --engine ray alone"),
         (["--samplers", "2"], "--samplers is for --engine ray alone"),
         (["--engine", "ray", "--address", "head:6379"], "--address needs --shared"),
+        (["--engine", "ray", "--shared", "sftp://me:hunter2@host/shards"], "--shared holds a password"),
         (["--engine", "ray", "--samplers", "0"], "needs at least 1 sampler, not 0"),
         (["--engine", "ray", "--block-tasks", "0"], "a block must have at least 1 task, not 0"),
     ],

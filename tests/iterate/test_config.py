@@ -136,6 +136,7 @@ def test_files_are_found_from_any_folder(tmp_path: Path, monkeypatch: pytest.Mon
 def test_no_password_is_kept(tmp_path: Path) -> None:
     given = tree(tmp_path)
     given["environment"]["options"] = {"url": "mysql://me:secret@127.0.0.1:3306", "max_steps": 3}
+    given["environment"]["options"]["api_key"] = "secret"
     given["environment"]["options"]["more"] = {"urls": ["mysql://me:secret@127.0.0.1:3306"]}
     kept = without_credentials(parse_config(given)).environment.options
     bare = "mysql://127.0.0.1:3306"

@@ -91,7 +91,7 @@ def test_smollm2_is_fetched_once_and_after_all_else_is_right(
 
 
 def test_what_is_kept_of_the_settings_holds_no_password(tasks: Path) -> None:
-    options = {"url": "mysql://root:hunter2@127.0.0.1:3306"}
+    options = {"url": "mysql://root:hunter2@127.0.0.1:3306", "api_key": "hunter2"}
     given = Table1Settings(
         out=Path("out"), tasks=tasks, env="intercode-sql", model="tiny", env_options=options
     )

@@ -10,10 +10,10 @@ import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
-from urllib.parse import urlsplit, urlunsplit
 
 import msgspec
 
+from rro_sdk._secrets import without_secrets
 from rro_sdk.errors import ConfigError
 from rro_sdk.methods.base import Method
 from rro_sdk.methods.named import make_method
@@ -208,23 +208,11 @@ def compared(config: Config) -> dict[str, Any]:
 
 
 def without_credentials(config: Config) -> Config:
-    """The configuration as it may be kept on disk: no user or password in a URL among the options."""
-    options: dict[str, Any] = without_url_credentials(config.environment.options)
+    """The configuration as it may be kept on disk: no secret among the environment's options."""
+    options: dict[str, Any] = without_secrets(config.environment.options)
     return msgspec.structs.replace(
         config, environment=msgspec.structs.replace(config.environment, options=options)
     )
-
-
-def without_url_credentials(value: Any) -> Any:
-    """Options without the user and password of any URL among them."""
-    if isinstance(value, dict):
-        return {name: without_url_credentials(each) for name, each in value.items()}
-    if isinstance(value, list):
-        return [without_url_credentials(each) for each in value]
-    if not isinstance(value, str) or "://" not in value:
-        return value
-    parts = urlsplit(value)
-    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
 
 
 def _absolute(config: Config) -> Config:

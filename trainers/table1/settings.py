@@ -8,9 +8,9 @@ from typing import Any, Literal, TypeVar
 
 import msgspec
 
+from rro_sdk._secrets import without_secrets
 from rro_sdk.errors import ConfigError
 from rro_sdk.policy import Sampling
-from trainers.iterate.config import without_url_credentials
 from trainers.iterate.keys import named
 from trainers.iterate.tables import ServersTable
 from trainers.settings import DPOSettings, SFTSettings
@@ -190,7 +190,7 @@ class Table1Settings:
             "concurrency",
         }
         found = {name: value for name, value in asdict(self).items() if name not in free}
-        return {**found, "env_options": without_url_credentials(self.env_options)}
+        return {**found, "env_options": without_secrets(self.env_options)}
 
 
 def _made(kind: type[S], option: str, own: dict[str, Any], given: dict[str, Any]) -> S:
