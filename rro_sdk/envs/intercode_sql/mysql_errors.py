@@ -16,6 +16,7 @@ READ_ONLY = "The MySQL server is running with the --read-only option so it canno
 EMPTY = "Query was empty"
 TOO_COMPLEX = "Statement is too long or too deeply nested"
 LIMIT_IN_SUBQUERY = "This version of MySQL doesn't yet support 'LIMIT & IN/ALL/ANY/SOME subquery'"
+MANY_ROWS = "Subquery returns more than 1 row"
 OUT_OF_MEMORY = "Out of memory; the statement builds values that are too large"
 
 _NEAR = 80

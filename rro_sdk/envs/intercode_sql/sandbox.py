@@ -119,6 +119,8 @@ class Connection:
             result = self._fetch(query.sql, query)
             if query.refused is not None and isinstance(result, Rows):
                 return Failure(query.refused)
+            if isinstance(result, Rows) and any(map(self._has_more_rows, query.single)):
+                return Failure(mysql_errors.MANY_ROWS)
             if query.order_sql is None or isinstance(result, Failure) or len(result.rows or ()) < 2:
                 return result
             met = self._fetch(query.order_sql, query)
@@ -166,6 +168,15 @@ class Connection:
     def _fetch(self, sql: str, query: Query) -> Rows | Failure:
         with contextlib.closing(self._sqlite.execute(sql)) as cursor:
             return self._collect(cursor, query)
+
+    def _has_more_rows(self, sql: str) -> bool:
+        """Whether a query that can run alone has more than one row."""
+        try:
+            cursor = self._sqlite.execute(sql)
+        except sqlite3.OperationalError:
+            return False
+        with contextlib.closing(cursor):
+            return len(cursor.fetchmany(2)) > 1
 
     def _collect(self, cursor: sqlite3.Cursor, query: Query) -> Rows | Failure:
         width = len(cursor.description or ())

@@ -30,6 +30,22 @@ WRITE_STARTS = frozenset(
     """.split()  # noqa: SIM905 - forty quoted words read worse
 )
 
+_TAIL = ("order", "limit", "offset")
+"""What may follow a query in parentheses."""
+
+_ROWS_TAKERS = (
+    exp.From,
+    exp.Join,
+    exp.In,
+    exp.Exists,
+    exp.Any,
+    exp.All,
+    exp.SetOperation,
+    exp.CTE,
+    exp.Subquery,
+)
+"""What stands around a subquery that may have any number of rows."""
+
 
 @dataclass(frozen=True, slots=True)
 class Query:
@@ -43,6 +59,8 @@ class Query:
             keeps UNION, INTERSECT and EXCEPT in the order in which it met the rows, SQLite sorts them.
         ctes: lower-case names of its WITH.
         refused: what MySQL says in place of the rows, once the statement is otherwise found to be right.
+        single: subqueries in a value's place: MySQL refuses more than one row, SQLite takes the first. One
+            that reads its outer query or a WITH cannot run alone, and stays as SQLite takes it.
     """
 
     sql: str
@@ -51,6 +69,7 @@ class Query:
     order_sql: str | None = None
     ctes: frozenset[str] = frozenset()
     refused: str | None = None
+    single: tuple[str, ...] = ()
 
 
 def translate(statement: str, database: Database, catalog: Catalog, syntax: Syntax) -> Query | Rows | Failure:
@@ -110,13 +129,35 @@ def _query(
     refused = group_by.refused(nodes, database)
     _localise(nodes, database)
     types = tuple(kind for _, kind in Typer(database).query(tree))
-    while isinstance(tree, exp.Subquery):
-        tree = tree.unnest()
+    tree = _opened(tree)
     _unwrap_operands(nodes)
     ctes = frozenset(cte.alias.lower() for cte in nodes.of(exp.CTE))
     _keep_group_order(tree, database, ctes)
     order_sql = _order_sql(tree, syntax)
-    return Query(syntax.written(tree), types, tree, order_sql, ctes, refused)
+    single = tuple(syntax.written(each) for each in _values(nodes))
+    return Query(syntax.written(tree), types, tree, order_sql, ctes, refused, single)
+
+
+def _values(nodes: Nodes) -> list[exp.Expr]:
+    """The subqueries in a value's place that may have several rows."""
+    inner = (
+        each.unnest()
+        for each in nodes.of(exp.Subquery)
+        if each.parent is not None and not isinstance(each.parent, _ROWS_TAKERS)
+    )
+    return [each for each in inner if isinstance(each, exp.Query) and not _has_one_row(each)]
+
+
+def _has_one_row(query: exp.Query) -> bool:
+    limit = query.args.get("limit")
+    if limit is not None and limit.expression is not None and limit.expression.name in ("0", "1"):
+        return True
+    # Others may have one row, too; they are looked at for nothing.
+    return (
+        isinstance(query, exp.Select)
+        and query.args.get("group") is None
+        and all(isinstance(each.unalias(), exp.AggFunc) for each in query.selects)
+    )
 
 
 def _order_sql(tree: exp.Expr, syntax: Syntax) -> str | None:
@@ -220,7 +261,24 @@ def _unwrap_operands(nodes: Nodes) -> None:
             operand = operation.args[side]
             if not isinstance(operand, exp.Subquery) or operand.alias:
                 continue
-            inner = operand.unnest()
-            if any(inner.args.get(key) for key in ("order", "limit", "offset", "with_")):
-                inner = exp.select("*").from_(exp.Subquery(this=inner, alias=exp.TableAlias(this="operand")))
+            inner = _opened(operand)
+            if any(inner.args.get(key) for key in (*_TAIL, "with_")):
+                inner = _all_of(inner)
             operation.set(side, inner)
+
+
+def _opened(tree: exp.Query) -> exp.Query:
+    """A query without the parentheses around it; what follows them, such as a LIMIT, stays."""
+    if not isinstance(tree, exp.Subquery):
+        return tree
+    opened = _opened(tree.this)
+    tail = {key: part for key in _TAIL if (part := tree.args.get(key)) is not None}
+    if tail:
+        opened = _all_of(opened)
+        for key, part in tail.items():
+            opened.set(key, part)
+    return opened
+
+
+def _all_of(query: exp.Query) -> exp.Query:
+    return exp.select("*").from_(exp.Subquery(this=query, alias=exp.TableAlias(this="operand")))

@@ -53,6 +53,6 @@ def test_refuses_what_could_take_long_or_cannot_be_read(pattern: str) -> None:
 
 @pytest.mark.parametrize("pattern", ["a*a*b", "a*a*a?b", "a?a?a?a?a*b", "a?" * 8 + "a" * 8 + "b"])
 def test_the_worst_that_is_allowed_ends_soon(pattern: str) -> None:
-    before = time.monotonic()
+    before = time.thread_time()  # of this thread alone, whatever else the machine does
     assert not matches(pattern, "a" * (10 * MAX_TEXT))
-    assert time.monotonic() - before < 20
+    assert time.thread_time() - before < 20

@@ -57,6 +57,18 @@ def failure(runner: Runner, statement: str, database: str = "bakery") -> str:
         ("SELECT name FROM baker WHERE id > 1 UNION SELECT name FROM baker", [("Ada",), ("Maj",), ("Nils",)]),
         ("SELECT name FROM baker EXCEPT SELECT 'Ada'", [("Nils",), ("Maj",)]),
         ("(SELECT id FROM baker ORDER BY age LIMIT 1) UNION (SELECT 7)", [(3,), (7,)]),
+        # subqueries in a value's place have one row or none; others have any number
+        ("SELECT (SELECT name FROM baker WHERE id = 2), (SELECT id FROM baker WHERE 0)", [("Ada", None)]),
+        ("SELECT name FROM baker WHERE age = (SELECT age FROM baker ORDER BY age DESC LIMIT 1)", [("Ada",)]),
+        ("SELECT name FROM baker WHERE EXISTS (SELECT id FROM baker) AND id IN (SELECT id FROM baker)",
+         [("Nils",), ("Ada",), ("Maj",)]),
+        ("SELECT name, (SELECT COUNT(*) FROM sale WHERE baker_id = baker.id) FROM baker WHERE id = 1",
+         [("Nils", 1)]),
+        # what follows parentheses holds
+        ("(SELECT id FROM baker) LIMIT 2", [(1,), (2,)]),
+        ("((SELECT id FROM baker ORDER BY id DESC) LIMIT 2) LIMIT 1", [(3,)]),
+        ("(SELECT id, age FROM baker) ORDER BY age LIMIT 1, 1", [(1, 45)]),
+        ("((SELECT id FROM baker) LIMIT 1) UNION SELECT 7", [(1,), (7,)]),
         # form
         ("SELECT bakery.baker.name FROM bakery.baker LIMIT 1, 1", [("Ada",)]),
         ("SELECT DATABASE()", [("bakery",)]),
@@ -124,6 +136,9 @@ def test_keeps_mysqls_types(runner: Runner, statement: str, expected: list[tuple
     ("statement", "message"),
     [
         ("SELECT * FROM loaf", "Table 'bakery.loaf' doesn't exist"),
+        ("SELECT name FROM baker WHERE age = (SELECT age FROM baker)", "Subquery returns more than 1 row"),
+        ("SELECT (SELECT id FROM baker UNION SELECT 7)", "Subquery returns more than 1 row"),
+        ("(SELECT name FROM baker WHERE id > ((SELECT id FROM bread)))", "Subquery returns more than 1 row"),
         ("SELECT nam FROM baker", "Unknown column 'nam' in 'field list'"),
         ("SELECT name FROM baker WHERE nam = 1", "Unknown column 'nam' in 'where clause'"),
         (
