@@ -11,7 +11,10 @@ import pytest
 
 from rro_sdk.cli._options import environment, tasks
 from rro_sdk.envs.intercode_sql import InterCodeSQL, Library, load_tasks
+from rro_sdk.envs.intercode_sql.metadata import Rows
+from rro_sdk.envs.intercode_sql.runner import Runner
 from rro_sdk.errors import ConfigError, DataError
+from rro_sdk.synthesis.sql import SynthesisSettings, sqlite_library, synthesize
 from servers.fake import FakeServer, FakeSettings
 from tests.cli.test_cli import rro_async
 
@@ -115,3 +118,37 @@ async def test_what_an_agent_writes_goes_into_no_log(
         answer = await env.answer(database, "SELECT SECRETS FROM EXPLAIN SET QUERY LIMIT 2")
     assert answer.text.startswith("Error executing query")
     assert "SECRETS" not in caplog.text + "".join(capsys.readouterr())
+
+
+def test_names_and_tables_as_people_have_them(tmp_path: Path) -> None:
+    with closing(sqlite3.connect(tmp_path / "odd.sqlite")) as connection, connection:
+        connection.executescript(
+            'CREATE TABLE "order" (code TEXT PRIMARY KEY, "from" TEXT, "case" INT, "tick`ed" TEXT)'
+            " WITHOUT ROWID;"
+            'CREATE TABLE "left" (rowid TEXT, "group" TEXT, "usage" INT);'
+            "CREATE TABLE page (id INTEGER PRIMARY KEY, title TEXT, body TEXT);"
+        )
+        places = ("Lund", "Visby", "Lund", "Kiruna", "Visby", "Lund")
+        connection.executemany(
+            'INSERT INTO "order" VALUES (?, ?, ?, ?)',
+            [(f"z{9 - n}", place, n, f"mark {n}") for n, place in enumerate(places)],
+        )
+        connection.executemany(
+            'INSERT INTO "left" VALUES (?, ?, ?)', [(f"r{9 - n}", place, n) for n, place in enumerate(places)]
+        )
+        body = "word " * 1_000
+        connection.executemany(
+            "INSERT INTO page VALUES (?, ?, ?)", [(n, f"Page {n % 50}", f"{n} {body}") for n in range(1_000)]
+        )
+    library = sqlite_library(tmp_path)
+    with Runner(library) as runner:
+        for table, column in (("order", "from"), ("left", "group")):
+            statement = f"SELECT `{column}`, COUNT(*) FROM `{table}` GROUP BY `{column}`"
+            found = runner.run("odd", statement)
+            assert isinstance(found, Rows), found
+            assert sorted(found.rows or ()) == [("Kiruna", 1), ("Lund", 3), ("Visby", 2)]
+    made = synthesize(library, SynthesisSettings(n=40, seed=3))
+    with Runner(library) as runner:
+        assert all(isinstance(runner.run(task.db, task.gold), Rows) for task in made.tasks)
+    golds = " ".join(task.gold for task in made.tasks)
+    assert "`from`" in golds and "`tick``ed`" in golds and "page" in golds

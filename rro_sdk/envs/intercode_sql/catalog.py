@@ -25,12 +25,21 @@ class Column(msgspec.Struct, frozen=True):
 
 
 class Table(msgspec.Struct, frozen=True, dict=True):
-    """One table. `create` is its CREATE TABLE statement in MySQL's dialect; `rows` how many it holds."""
+    """One table.
+
+    Attributes:
+        name: its name, as it was created.
+        columns: in order.
+        rows: how many it holds.
+        create: its CREATE TABLE statement in MySQL's dialect.
+        numbered: whether SQLite numbers its rows in the order in which they came.
+    """
 
     name: str
     columns: tuple[Column, ...]
     rows: int = 0
     create: str = ""
+    numbered: bool = True
 
     @cached_property
     def shape(self) -> tuple[tuple[str, SqlType], ...]:

@@ -75,7 +75,18 @@ def _table(connection: sqlite3.Connection, name: str) -> Table:
         for _, column, declared, required, _, primary in connection.execute(f"PRAGMA table_info({quoted})")
     )
     rows = connection.execute(f"SELECT COUNT(*) FROM {quoted}").fetchone()[0]
-    return Table(name, columns, rows, _create(name, columns, keys))
+    return Table(name, columns, rows, _create(name, columns, keys), _numbered(connection, quoted, columns))
+
+
+def _numbered(connection: sqlite3.Connection, quoted: str, columns: tuple[Column, ...]) -> bool:
+    """See `Table.numbered`: not so of WITHOUT ROWID, and where a column has taken the number's name."""
+    if any(column.name.lower() == "rowid" for column in columns):
+        return False
+    try:
+        connection.execute(f"SELECT rowid FROM {quoted} LIMIT 0")
+    except sqlite3.OperationalError:
+        return False
+    return True
 
 
 def _type(declared: str) -> str:

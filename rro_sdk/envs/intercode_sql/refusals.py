@@ -43,7 +43,7 @@ def refusal(nodes: Nodes, database: Database, catalog: Catalog) -> Failure | Non
         _tables(nodes, database, catalog)
         or _subqueries(nodes)
         or aggregates(nodes, database)
-        or _row_ids(nodes)
+        or _row_ids(nodes, database)
     )
 
 
@@ -102,9 +102,10 @@ def aggregates(nodes: Nodes, database: Database) -> Failure | None:
     return None
 
 
-def _row_ids(nodes: Nodes) -> Failure | None:
+def _row_ids(nodes: Nodes, database: Database) -> Failure | None:
     for column in nodes.of(exp.Column):
-        if column.name.lower() in ROW_IDS:
+        name = column.name.lower()
+        if name in ROW_IDS and not any(name in table.names for table in database.tables):
             return Failure(f"Unknown column '{column.sql('mysql')}' in 'field list'")
     return None
 

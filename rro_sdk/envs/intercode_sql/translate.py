@@ -244,7 +244,7 @@ def _keep_group_order(tree: exp.Expr, database: Database, ctes: frozenset[str]) 
     if group is None or source is None or not isinstance(source.this, exp.Table):
         return
     table = database.table(source.this.name)
-    if table is None or table.name in ctes:
+    if table is None or table.name in ctes or not table.numbered:
         return
     plain = {column.name.lower() for column in table.columns if not column.key}
     aliases = {each.alias.lower(): each.this for each in tree.expressions if isinstance(each, exp.Alias)}

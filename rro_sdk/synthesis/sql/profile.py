@@ -8,14 +8,14 @@ from sqlglot import exp, parse_one
 from sqlglot.errors import SqlglotError
 
 from rro_sdk.envs.intercode_sql.catalog import Database, Table
-from rro_sdk.envs.intercode_sql.metadata import Rows
+from rro_sdk.envs.intercode_sql.metadata import Failure, Rows
 from rro_sdk.envs.intercode_sql.runner import Runner
 from rro_sdk.errors import DataError
 from rro_sdk.synthesis.sql.schema import Entity, Link, Schema, identifier, make_entity
 from rro_sdk.synthesis.sql.wording import column_phrase
 
-MOST_ROWS = 5_000
-"""Rows of a table whose values are looked at."""
+MOST_ROWS = (5_000, 500, 50)
+"""Rows of a table whose values are looked at; fewer where those are too large for one result."""
 
 Reference = tuple[str, str, str, str]
 """A foreign key by names: child table, its column, parent table, its key."""
@@ -55,8 +55,11 @@ def read_schema(runner: Runner, database: Database) -> Schema:
 
 def _entity(runner: Runner, database: Database, table: Table, keys: set[tuple[str, str]]) -> Entity:
     names = ", ".join(identifier(column.name) for column in table.columns)
-    result = runner.run(database.name, f"SELECT {names} FROM {identifier(table.name)} LIMIT {MOST_ROWS}")
-    if not isinstance(result, Rows):
+    for most in MOST_ROWS:
+        result = runner.run(database.name, f"SELECT {names} FROM {identifier(table.name)} LIMIT {most}")
+        if isinstance(result, Rows):
+            break
+    if isinstance(result, Failure):
         raise DataError(f"the table {table.name} of {database.name} cannot be read: {result.message}")
     rows = result.rows or ()
     alone = _alone(table)

@@ -9,6 +9,8 @@ from decimal import Decimal
 from functools import cached_property
 from typing import Literal
 
+from sqlglot.dialects.mysql import MySQL
+
 from rro_sdk.synthesis.sql.wording import column_phrase, many, table_phrase
 
 Kind = Literal["key", "number", "category", "label", "other"]
@@ -23,8 +25,8 @@ _PLAIN_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _LABELLING = frozenset({"year", "rank", "code", "grade", "zip", "phone", "position", "no", "number", "major"})
 """Words for numbers that stand for something else."""
 
-_RESERVED = frozenset({"condition", "group", "key", "keys", "order", "range", "rank", "read", "rows", "show"})
-"""Words that MySQL, or the reader of its dialect here, may take for a keyword."""
+_RESERVED = MySQL.Generator.RESERVED_KEYWORDS
+"""MySQL's, in lower case."""
 
 
 @dataclass(frozen=True)
@@ -121,7 +123,7 @@ class Schema:
 def identifier(name: str) -> str:
     """A name as MySQL takes it: quoted where it must be."""
     plain = _PLAIN_NAME.fullmatch(name) and name.lower() not in _RESERVED
-    return name if plain else f"`{name}`"
+    return name if plain else "`" + name.replace("`", "``") + "`"
 
 
 def quotable(value: str) -> bool:
