@@ -17,6 +17,7 @@ from rro_sdk.cli import main
 from rro_sdk.cli._options import environment, tasks
 from rro_sdk.envs.webshop import Catalogue, GeneratedProducts, WebShop, load_tasks
 from rro_sdk.envs.webshop.goals import NO_LIMIT, Goal
+from rro_sdk.envs.webshop.products import LoadedProducts
 from rro_sdk.errors import ConfigError, DataError
 from rro_sdk.prompts import react
 from rro_sdk.synthesis import play, training_rows
@@ -56,6 +57,25 @@ async def test_every_expert_reaches_one(shop: Catalogue, made: Synthesis) -> Non
         said = [row["completion"][0].content for row in training_rows(played)]
         assert len(said) == len(played.steps) - sum(played.mistakes)
     assert seen == {"search", "click"}
+
+
+async def test_options_that_cannot_be_clicked_are_not_asked_for() -> None:
+    odd = {
+        "style": ("description", "buy now", "< prev", "plain"),
+        "pack": ("two ]2", "[", "one"),
+        "size": ("small", "large"),
+        "sleeve": ("small", "long"),
+    }
+    generated = GeneratedProducts(60, seed=3)
+    shop = Catalogue(LoadedProducts([msgspec.structs.replace(each, options=odd) for each in generated]))
+    env = WebShop(catalogue=shop)
+    made = synthesize(env, SynthesisSettings(n=60, seed=2))
+    assert made.thrown_away["no way to 1"]
+    for each in made.goals:
+        played = await play(env, each.as_task, each.expert)
+        assert played.steps[-1].observation.outcome == 1.0
+    clicked = {turn.command for each in made.goals for turn in each.expert}
+    assert {"click[plain]", "click[small]", "click[large]", "click[long]"} <= clicked
 
 
 async def test_a_mistake_that_is_bought_is_not_worth_one(shop: Catalogue, made: Synthesis) -> None:

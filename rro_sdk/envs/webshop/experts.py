@@ -11,6 +11,7 @@ from rro_sdk.envs.webshop.env import WebShop
 from rro_sdk.envs.webshop.goals import Goal, goal_of
 from rro_sdk.envs.webshop.products import Product
 from rro_sdk.envs.webshop.reward import matching_options
+from rro_sdk.envs.webshop.session import read_action
 from rro_sdk.errors import DataError
 from rro_sdk.types import Action, Step, Task
 
@@ -112,10 +113,11 @@ def _queries(goal: Goal) -> Iterator[str]:
 
 
 def choices(product: Product, goal: Goal, *, fixed: bool) -> dict[str, str]:
-    """Of each option the value that the goal asks for, where there is one."""
+    """Of each option the value that the goal asks for, where there is one that can be clicked."""
     wanted = goal.goal_options
     chosen = {}
-    for name, values in product.options.items():
+    for name, offered in product.options.items():
+        values = [value for value in offered if _can_be_clicked(product, name, value)]
         if isinstance(wanted, dict) and wanted.get(name) in values:
             chosen[name] = wanted[name]
             continue
@@ -130,3 +132,22 @@ def choices(product: Product, goal: Goal, *, fixed: bool) -> dict[str, str]:
                 chosen[name] = fitting[0]
                 break
     return chosen
+
+
+def _can_be_clicked(product: Product, name: str, value: str) -> bool:
+    """Whether a click on that text chooses it: not where a button or a later option has the same text."""
+    *_, owner = (each for each, values in product.options.items() if value in values)
+    return owner == name and value not in _BUTTONS and read_action(f"click[{value}]") == ("click", value)
+
+
+_BUTTONS = frozenset(
+    text.lower()
+    for text in (
+        pages.SEARCH,
+        pages.BACK_TO_SEARCH,
+        pages.NEXT_PAGE,
+        pages.PREVIOUS_PAGE,
+        pages.BUY_NOW,
+        *pages.SUB_PAGES,
+    )
+)
