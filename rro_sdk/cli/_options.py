@@ -163,24 +163,18 @@ def sampling_options(temperature: float) -> Callable[[F], F]:
 
 def environment(name: str, options: tuple[str, ...]) -> Environment:
     """The environment with KEY=VALUE settings; values are read as true, false, numbers or text."""
-    from rro_sdk.envs.registry import suite
+    from rro_sdk.envs.registry import make_environment
 
-    try:
-        return suite(name).make(**key_values(options, "--env-option"))
-    except TypeError as error:
-        raise ConfigError(f"environment {name} does not take these settings: {error}") from None
+    return make_environment(name, key_values(options, "--env-option"))
 
 
 def tasks(name: str, file: str | None, limit: int | None, options: tuple[str, ...] = ()) -> list[Task]:
     """The tasks of a file, or the environment's own; `options` are those that the environment takes."""
-    from rro_sdk.envs.registry import suite
+    from rro_sdk.envs.registry import load_tasks
 
     if limit is not None and limit < 1:
         raise ConfigError(f"--limit must be at least 1, not {limit}")
-    try:
-        found = suite(name).tasks(file, key_values(options, "--env-option"))
-    except TypeError as error:
-        raise ConfigError(f"environment {name} does not take these settings: {error}") from None
+    found = load_tasks(name, file, key_values(options, "--env-option"))
     if not found:
         raise ConfigError(f"{file or name} holds no tasks; give a file with at least one")
     return found[:limit]

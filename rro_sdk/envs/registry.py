@@ -69,3 +69,32 @@ def suite(name: str) -> Suite:
     if not isinstance(found, Suite):
         raise ConfigError(f"{target} is not a rro_sdk.envs.registry.Suite")
     return found
+
+
+def make_environment(name: str, settings: Mapping[str, Any]) -> Environment:
+    """The environment of that name.
+
+    Raises:
+        ConfigError: there is none, or it does not take these settings.
+    """
+    try:
+        return suite(name).make(**settings)
+    except TypeError as error:
+        raise _not_taken(name, error) from None
+
+
+def load_tasks(name: str, file: str | None, settings: Mapping[str, Any]) -> list[Task]:
+    """The tasks of a file, or the environment's own, for one that is made with these settings.
+
+    Raises:
+        ConfigError: no such environment, it does not take these settings, or a file that cannot be read.
+        DataError: the file holds no such tasks.
+    """
+    try:
+        return suite(name).tasks(file, settings)
+    except TypeError as error:
+        raise _not_taken(name, error) from None
+
+
+def _not_taken(name: str, error: TypeError) -> ConfigError:
+    return ConfigError(f"environment {name} does not take these settings: {error}")

@@ -158,6 +158,13 @@ def settings(folder: Path, server: FakeServer, **changes: Any) -> Table1Settings
     return Table1Settings(**{**given, **changes})
 
 
+async def test_settings_that_the_environment_does_not_take(tmp_path: Path, server: FakeServer) -> None:
+    given = settings(tmp_path, server, env_options={"speed": 3})
+    with pytest.raises(ConfigError, match=r"environment tests.* does not take .* 'speed'"):
+        await Experiment(given, lambda line: None).run()
+    assert not list((tmp_path / "out").glob("seed-*"))
+
+
 async def test_every_method_from_one_start_and_on_one_budget(tmp_path: Path, server: FakeServer) -> None:
     said: list[str] = []
     sft, dpo = ToyTrainer(), ToyTrainer()

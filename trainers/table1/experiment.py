@@ -13,6 +13,7 @@ import asyncio
 import threading
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -22,7 +23,7 @@ from rro_sdk._concurrency import all_of
 from rro_sdk._numbers import exact_mean
 from rro_sdk.checkpoint import describe
 from rro_sdk.envs.base import Environment
-from rro_sdk.envs.registry import suite
+from rro_sdk.envs.registry import load_tasks, make_environment
 from rro_sdk.errors import ConfigError, ServerError
 from rro_sdk.evaluation import play
 from rro_sdk.fingerprint import difference
@@ -90,12 +91,10 @@ class Experiment:
         self._say = say
         self._keys = keys or Keys()
         self._trainers = train_sft, train_dpo
-        found = suite(settings.env)
-        self._env: Callable[[], Environment] = lambda: found.make(**settings.env_options)
-        need = {name: settings.env_options[name] for name in found.tasks_need if name in settings.env_options}
-        explored, held_out, _ = settings.files
-        self._tasks = found.load_tasks(str(settings.tasks / explored), **need)
-        test = found.load_tasks(str(settings.tasks / held_out), **need)
+        self._env = partial(make_environment, settings.env, settings.env_options)
+        explored, held_out, _ = (str(settings.tasks / file) for file in settings.files)
+        self._tasks = load_tasks(settings.env, explored, settings.env_options)
+        test = load_tasks(settings.env, held_out, settings.env_options)
         self._held_out = test[: settings.held_out]
         self._experts = Experts.read(settings.experts)
         self.made_of: dict[str, str] = {}
