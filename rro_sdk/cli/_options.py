@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+from click.core import ParameterSource
 
 from rro_sdk.errors import ConfigError
 
@@ -159,6 +160,19 @@ def sampling_options(temperature: float) -> Callable[[F], F]:
         return command
 
     return add
+
+
+def chosen_of(*names: str) -> str | None:
+    """Of options that exclude each other the one that was given; None where that is none, or several.
+
+    The command line goes before the environment, and that before the settings file.
+    """
+    ranks = (ParameterSource.COMMANDLINE, ParameterSource.ENVIRONMENT, ParameterSource.DEFAULT_MAP)
+    source = click.get_current_context().get_parameter_source
+    for rank in ranks:
+        if given := [name for name in names if source(name) is rank]:
+            return given[0] if len(given) == 1 else None
+    return None
 
 
 def environment(name: str, options: tuple[str, ...]) -> Environment:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from rro_sdk.cli._options import json_option, quiet_option
+from rro_sdk.cli._options import chosen_of, json_option, quiet_option
 from rro_sdk.errors import ConfigError
 
 
@@ -39,9 +39,10 @@ def command(
     from rro_sdk.collector import fewer_collections
     from trainers.iterate import Keys, begun_with, format_loop, iterate, read_config
 
-    if config is not None and resume is None:
+    given = chosen_of("config", "resume")
+    if config is not None and given == "config":
         chosen = read_config(config)
-    elif resume is not None and config is None:
+    elif resume is not None and given == "resume":
         chosen = begun_with(resume)
     else:
         raise ConfigError("give either --config FILE or --resume DIR")

@@ -16,7 +16,7 @@ import click
 
 from rro_sdk.atomic import refuse_taken, write_lines
 from rro_sdk.cli._groups import Group
-from rro_sdk.cli._options import json_option, seed_option
+from rro_sdk.cli._options import chosen_of, json_option, seed_option
 from rro_sdk.errors import CheckpointError, ConfigError, DataError
 
 if TYPE_CHECKING:
@@ -105,8 +105,10 @@ def make(
     It appears whole or not at all. It knows the databases that it was trained on and no other, so its
     tasks must be split by question. Needs rro-sdk[train].
     """
-    if (tasks is None) == (data is None):
+    given = chosen_of("tasks", "data")
+    if given is None:
         raise ConfigError("give either --tasks or --data")
+    tasks, data = (tasks, None) if given == "tasks" else (None, data)
     missing = [each for each in ("torch", "transformers") if importlib.util.find_spec(each) is None]
     if missing:
         raise ConfigError(f"{', '.join(missing)} cannot be imported; install rro-sdk[train]")

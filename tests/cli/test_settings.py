@@ -50,6 +50,16 @@ def test_a_flag_goes_before_the_environment_which_goes_before_the_file(
     assert "not -4 and" in rro("cost", "run", "--gpus", "-4").stderr
 
 
+def test_of_two_that_exclude_each_other_the_nearer_holds(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (here / "rro.toml").write_text('[iterate]\nconfig = "loop.toml"\n')
+    assert "loop.toml" in rro("iterate").stderr
+    assert "begun" in rro("iterate", "--resume", "begun").stderr
+    monkeypatch.setenv("RRO_ITERATE_RESUME", "else")
+    assert "else" in rro("iterate").stderr
+    both = rro("iterate", "--config", "a.toml", "--resume", "begun")
+    assert (both.returncode, "give either --config FILE or --resume DIR" in both.stderr) == (2, True)
+
+
 def sample_of(option: click.Option) -> Any:
     """A value that the option takes, as a TOML file has it, other than its default."""
     kinds = option.type.types if isinstance(option.type, click.Tuple) else [option.type]
