@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
 from rro_sdk.errors import ConfigError
 
-_LAST_WORDS = ("key", "password", "secret", "token")
-"""Last word of the name of a setting that holds a secret; `max-tokens` does not end so."""
+_NAME = r"(?i:[\w-]*(?:password|passwd|passphrase|secret)|(?:[\w-]+[_-])?(?:key|apikey|pwd|token))"
+"""The name of a setting that holds a secret; `max-tokens` is none."""
+
+_NAMED = re.compile(rf"([\s?&;,]|^){_NAME}=[^\s&;,#]*")
+"""A secret by its name in a longer text: in a URL's query, or among the words of a connection string."""
+
+_PORT = re.compile(r"\[[^]]*\](?::\d*)?|[^:]*(?::\d*)?")
+"""A host with its port, and no user."""
 
 
 def names_secret(name: str) -> bool:
-    return name.replace("-", "_").rpartition("_")[2].lower() in _LAST_WORDS
+    return re.fullmatch(_NAME, name) is not None
 
 
 def holds_secret(text: str) -> bool:
@@ -20,12 +27,16 @@ def holds_secret(text: str) -> bool:
     key, mark, value = text.partition("=")
     if mark and names_secret(key):
         return True
-    credentials = (value or text).partition("://")[2].partition("/")[0].rpartition("@")[0]
-    return ":" in credentials
+    within = value or text
+    return ":" in _user_of(within) or _NAMED.search(text) is not None
 
 
 def without_secrets(value: Any) -> Any:
-    """Settings without texts that are named as secrets, and without user and password of any URL."""
+    """Settings without secrets.
+
+    Left out are texts that are named so, user and password of any URL, and what the query of a URL or a
+    connection string names so.
+    """
     if isinstance(value, dict):
         kept = {
             name: each for name, each in value.items() if not (isinstance(each, str) and names_secret(name))
@@ -35,9 +46,18 @@ def without_secrets(value: Any) -> Any:
         return [without_secrets(each) for each in value]
     if not isinstance(value, str):
         return value
-    scheme, mark, rest = value.partition("://")
-    place, slash, path = rest.partition("/")
-    return f"{scheme}{mark}{place.rpartition('@')[2]}{slash}{path}"
+    if user := _user_of(value):
+        value = value.replace(f"://{user}@", "://", 1)
+    return _NAMED.sub(r"\1", value)
+
+
+def _user_of(url: str) -> str:
+    """User and password of a URL, or nothing; also where the password has a slash, which no URL may have."""
+    rest = re.split(r"[?#]", url.partition("://")[2], maxsplit=1)[0]
+    place = rest.partition("/")[0]
+    if "@" not in place and _PORT.fullmatch(place):
+        return ""
+    return (place if "@" in place else rest).rpartition("@")[0]
 
 
 def kept_options(options: Sequence[str]) -> dict[str, list[str]]:

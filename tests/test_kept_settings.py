@@ -30,6 +30,26 @@ def test_named_secrets_and_those_of_urls_are_left_out() -> None:
     }
 
 
+@pytest.mark.parametrize(
+    ("text", "kept"),
+    [
+        ("postgresql://db/x?user=u&password=hunter2", "postgresql://db/x?user=u&"),
+        (
+            "postgresql://db/x?sslPassword=hunter2&max_tokens=3&monkey=b",
+            "postgresql://db/x?&max_tokens=3&monkey=b",
+        ),
+        ("http://h/x?api_key=hunter2#top", "http://h/x?#top"),
+        ("host=db user=u password=hunter2 port=3", "host=db user=u  port=3"),
+        ("postgresql://u:hunter/2@host:5432/db", "postgresql://host:5432/db"),
+        ("http://[::1]:8000/a@b", "http://[::1]:8000/a@b"),
+        ("http://h:80/a@b?c=d@e", "http://h:80/a@b?c=d@e"),
+    ],
+)
+def test_a_secret_within_a_text(text: str, kept: str) -> None:
+    assert without_secrets(text) == kept
+    assert holds_secret(text) == (kept != text)
+
+
 @given(user=WORDS, password=WORDS, host=WORDS, path=WORDS)
 def test_a_url_loses_its_password_alone(user: str, password: str, host: str, path: str) -> None:
     assert without_secrets(f"http://{user}:{password}@{host}/{path}@{path}") == f"http://{host}/{path}@{path}"

@@ -71,6 +71,8 @@ class Sequenced:
 
 def encode(row: Row, template: Template, method: Method) -> Encoded:
     """Token ids of a row. `template(messages, add_generation_prompt)` is the tokenizer's chat template."""
+    if row.problem is not None:
+        return Encoded(row, (), ((),) * len(row.sides))
     prompt = list(row.prompt)
     opening = tuple(template(prompt, True))
     sides, actions, rewritten = [], [], None
@@ -95,6 +97,8 @@ def marks_after_prompt(encoded: Encoded, side: int) -> list[int]:
 
 def problem(encoded: Encoded, max_length: int, method: Method) -> str | None:
     """Why the row cannot be trained on as it is, or None."""
+    if encoded.row.problem is not None:
+        return encoded.row.problem
     prompt = len(encoded.prompt)
     for side, ids in zip(SIDES[method], encoded.sides, strict=True):
         if len(ids) > max_length:
@@ -138,7 +142,7 @@ def fit(
         shown = "; ".join(f"line {item.line}: {item.reason}" for item in left_out[:_SHOWN])
         more = f"; and {len(left_out) - _SHOWN} more" if len(left_out) > _SHOWN else ""
         remedy = (
-            "no row is left to train on; raise --max-length"
+            "no row is left to train on; raise --max-length, or give other rows"
             if not kept
             else "raise --max-length, or leave them out with --allow-drop"
         )

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import IO
 
 from rro_sdk.errors import ConfigError
-from trainers.resuming import state_folder
+from trainers.resuming import is_ours, state_folder
 from trainers.saving import MANIFEST
 
 __all__ = ["forget_finished", "hidden", "hold_log", "log_of", "remove_partials"]
@@ -66,6 +66,6 @@ def forget_finished(out: Path) -> None:
         ConfigError: another process is at it, or the log cannot be written.
     """
     folder = state_folder(out)
-    if folder.is_dir() and (out / MANIFEST).is_file():
+    if is_ours(folder) and (out / MANIFEST).is_file():
         with hold_log(out):
             shutil.rmtree(folder, ignore_errors=True)

@@ -28,7 +28,7 @@ from trainers.launching import command
 from trainers.leftovers import forget_finished, hidden, hold_log, log_of, remove_partials
 from trainers.listening import lines
 from trainers.nodes import Nodes
-from trainers.resuming import forget_torn, refuse_unfinished, state_folder
+from trainers.resuming import forget_torn, refuse_foreign, refuse_unfinished, state_folder
 from trainers.room import refuse_full_disk
 from trainers.rows import read_rows
 from trainers.settings import DPOSettings, KTOSettings, RewardSettings, SFTSettings, TrainSettings
@@ -118,11 +118,12 @@ def train(
     out = settings.out.absolute()
     forget_finished(out)
     refuse_taken(out)
+    refuse_foreign(settings)
     refuse_unfinished(settings)
     start = command(settings, nodes)
     model = describe(settings.model, with_hash=False)
     _refuse_other_vocabulary(settings, model)
-    read_rows(settings.data, settings.method)
+    read_rows(settings.data, settings.method, allow_drop=settings.allow_drop)
     refuse_full_disk(settings, model)
     try:
         out.parent.mkdir(parents=True, exist_ok=True)

@@ -17,16 +17,18 @@ import msgspec
 from rro_sdk.atomic import write_lines
 from rro_sdk.checkpoint import content_hash
 from rro_sdk.errors import ConfigError
-from rro_sdk.fingerprint import difference
-from trainers.processes import count
+from rro_sdk.fingerprint import difference, model_fingerprints
+from trainers.processes import count, place
 from trainers.settings import TrainSettings
 
 __all__ = [
     "KEPT",
     "begin_or_go_on",
     "forget_torn",
+    "is_ours",
     "last_state",
     "mark",
+    "refuse_foreign",
     "refuse_unfinished",
     "state_folder",
     "whole_states",
@@ -68,6 +70,25 @@ def refuse_unfinished(settings: TrainSettings) -> None:
         raise ConfigError(f"{folder} holds an interrupted training: go on with --resume, or remove it")
 
 
+def refuse_foreign(settings: TrainSettings) -> None:
+    """Raise if no training made the folder of states, which ends with the training.
+
+    Raises:
+        ConfigError: names the folder and what to do.
+    """
+    folder = state_folder(settings.out.absolute())
+    if folder.exists() and not is_ours(folder):
+        raise ConfigError(f"{folder} would hold states, and holds something else: move it, or change --out")
+
+
+def is_ours(folder: Path) -> bool:
+    """Whether a training made this folder of states, or a kill left one that was about to."""
+    if not folder.is_dir():
+        return False
+    names = [path.name for path in folder.iterdir()]
+    return _IDENTITY in names or all(_IDENTITY in each or each.startswith("checkpoint-") for each in names)
+
+
 def forget_torn(settings: TrainSettings) -> None:
     """Remove what a training left that ended before it had a whole state. For the holder of the log alone."""
     folder = state_folder(settings.out.absolute())
@@ -94,6 +115,7 @@ def begin_or_go_on(settings: TrainSettings, data_sha256: str) -> Path | None:
             raise ConfigError(f"{path} cannot be read: remove {folder} and train again") from error
         if (found := difference(before, msgspec.to_builtins(now))) is not None:
             raise ConfigError(f"{folder} is of another training ({found}): give its settings, or remove it")
+        _remove_torn(folder)
         return last_state(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -118,6 +140,16 @@ def whole_states(folder: Path) -> dict[int, Path]:
     }
 
 
+def _remove_torn(folder: Path) -> None:
+    """Remove states without their mark.
+
+    The trainer keeps those of the highest steps, so one of these could stay in a whole one's place.
+    """
+    if place() == 0:
+        for state in set(folder.glob("checkpoint-[0-9]*")) - set(whole_states(folder).values()):
+            shutil.rmtree(state, ignore_errors=True)
+
+
 def mark(state: Path) -> None:
     """Say that a state is whole; the caller has seen to it that it is on the disk."""
     write_lines(state / _MARK, [])
@@ -129,6 +161,7 @@ def _identity(settings: TrainSettings, data_sha256: str) -> dict[str, Any]:
         "method": settings.method,
         "data_sha256": data_sha256,
         "model_sha256": content_hash(settings.model),
+        "tokenizer": model_fingerprints(str(settings.model)).get("tokenizer"),
         "reference_sha256": None if reference is None else content_hash(reference),
         "processes": count(),  # each takes a batch of its own, so they decide a step's size
         "settings": {

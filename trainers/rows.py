@@ -55,6 +55,7 @@ class Row:
         label: whether a completion is a good one (kto).
         margin: by how much chosen is better (reward), where the file says so.
         weight_version: the weights that made it, where the file says so.
+        problem: why there is nothing to learn from it, where such rows are left out.
     """
 
     line: int
@@ -63,6 +64,7 @@ class Row:
     label: bool | None = None
     margin: float | None = None
     weight_version: str = ""
+    problem: str | None = None
 
     def columns(self, method: Method) -> dict[str, Any]:
         """The row as TRL takes it."""
@@ -75,15 +77,20 @@ class Row:
         }
 
 
-def read_rows(path: Path, method: Method) -> tuple[Row, ...]:
+def read_rows(path: Path, method: Method, *, allow_drop: bool = False) -> tuple[Row, ...]:
     """Read and check a whole training file, or what a run's folder holds.
+
+    Args:
+        path: of the file or folder.
+        method: what the rows are for.
+        allow_drop: a blank side, or two equal ones, are noted in the row and not raised.
 
     Raises:
         ConfigError: there is no such file.
         DataError: it is empty or a row is not what it should be; names the line and the remedy.
         JournalError: the run cannot be read.
     """
-    return parse_rows(read_content(path, method), str(path), method)
+    return parse_rows(read_content(path, method), str(path), method, allow_drop=allow_drop)
 
 
 def read_content(path: Path, method: Method) -> bytes:
@@ -117,8 +124,8 @@ def _read_run(path: Path, method: Method) -> bytes:
     return content
 
 
-def parse_rows(content: bytes, name: str, method: Method) -> tuple[Row, ...]:
-    """Check the bytes of a training file. `name` is what error messages call it.
+def parse_rows(content: bytes, name: str, method: Method, *, allow_drop: bool = False) -> tuple[Row, ...]:
+    """Check the bytes of a training file, as `read_rows` does. `name` is what error messages call it.
 
     Raises:
         DataError: see `read_rows`.
@@ -132,6 +139,9 @@ def parse_rows(content: bytes, name: str, method: Method) -> tuple[Row, ...]:
     )
     if not rows:
         raise DataError(f"{name} is empty: it needs at least one row")
+    for row in rows:
+        if row.problem is not None and not allow_drop:
+            raise DataError(f"{name} line {row.line}: {row.problem}; leave it out, as --allow-drop does")
     return rows
 
 
@@ -153,6 +163,11 @@ def _rows(line: bytes, number: int, *, last: bool, name: str, method: Method) ->
         raise DataError(f"{where} is nested too deeply: a row is a flat object, export again") from error
     if not isinstance(fields, dict):
         raise DataError(f"{where} is not a JSON object: write one row a line")
+    if fields.get("tools") not in (None, "", "[]", []):
+        raise DataError(
+            f"{where} has tools, which would be left out of the prompt here: train on it with TRL, or export"
+            " again without --tools"
+        )
     version = fields.get("weight_version")
     version = version if isinstance(version, str) else ""
     if method == "reward" and "prompt" not in fields:
@@ -160,19 +175,30 @@ def _rows(line: bytes, number: int, *, last: bool, name: str, method: Method) ->
     prompt = _prompt(fields, where)
     if method == "sft" or (method == "kto" and "chosen" not in fields):
         label = _label(fields, where) if method == "kto" else None
-        yield Row(number, prompt, (_side(fields, "completion", where),), label, weight_version=version)
+        completion = _side(fields, "completion", where)
+        problem = _problem({"completion": completion})
+        yield Row(number, prompt, (completion,), label, weight_version=version, problem=problem)
         return
     chosen, rejected = (_side(fields, side, where) for side in _PAIR)
-    if chosen == rejected:
-        raise DataError(
-            f"{where}: chosen and rejected are the same text: there is nothing to prefer; leave it out"
-        )
+    problem = _problem({"chosen": chosen, "rejected": rejected})
     if method == "kto":
-        yield Row(number, prompt, (chosen,), True, weight_version=version)
-        yield Row(number, prompt, (rejected,), False, weight_version=version)
+        yield Row(number, prompt, (chosen,), True, weight_version=version, problem=problem)
+        yield Row(number, prompt, (rejected,), False, weight_version=version, problem=problem)
     else:
         margin = _margin(fields, where) if method == "reward" else None
-        yield Row(number, prompt, (chosen, rejected), margin=margin, weight_version=version)
+        sides = (chosen, rejected)
+        yield Row(number, prompt, sides, margin=margin, weight_version=version, problem=problem)
+
+
+def _problem(sides: Mapping[str, tuple[Said, ...]]) -> str | None:
+    """Why there is nothing to learn from such sides, or None."""
+    for name, messages in sides.items():
+        if any(not message["content"].strip() for message in messages[::2]):
+            return f"{name} is blank"
+    values = list(sides.values())
+    if any(each == values[0] for each in values[1:]):
+        return "chosen and rejected are the same text: there is nothing to prefer"
+    return None
 
 
 def _split_conversations(fields: Mapping[str, Any], where: str) -> dict[str, Any]:
@@ -241,8 +267,6 @@ def _side(fields: Mapping[str, Any], side: str, where: str) -> tuple[Said, ...]:
             f"{where}: {side} must be one action (assistant), or actions with observations (user) between"
             " them; the history belongs in prompt"
         )
-    if any(not message["content"].strip() for message in messages[::2]):
-        raise DataError(f"{where}: {side} is blank: leave the row out")
     return tuple(messages)
 
 

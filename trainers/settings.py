@@ -93,6 +93,10 @@ class TrainSettings:
             object.__setattr__(self, name, Path(getattr(self, name)))
         _maybe_path(self, "tensorboard")
         _maybe_path(self, "sampled_with")
+        for name in ("allow_drop", "lora", "gradient_checkpointing", "share_prefixes", "resume"):
+            _true_or_false(name, getattr(self, name))
+        if self.launch is not None and not isinstance(self.launch, str):
+            raise ConfigError(f"launch is {self.launch!r}: it must be a configuration's name or file")
         if self.steps is not None and self.epochs is not None:
             raise ConfigError("steps and epochs were both given: choose one of them")
         for name, low, high in (
@@ -243,6 +247,11 @@ def _whole(name: str, value: int | None, low: int, high: int) -> None:
         return
     if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
         raise ConfigError(f"{name} is {value!r}: it must be a whole number from {low} to {high}")
+
+
+def _true_or_false(name: str, value: object) -> None:
+    if not isinstance(value, bool):  # text such as "False" would count as true
+        raise ConfigError(f"{name} is {value!r}: it must be true or false")
 
 
 def _real(name: str, value: float, above: float, high: float) -> None:

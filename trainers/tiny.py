@@ -82,8 +82,11 @@ class TinySettings:
             value = getattr(self, name)
             if value is None and name == "threads":
                 continue
-            if not isinstance(value, int | float) or not low <= value <= high:  # a NaN is not in any range
-                raise ConfigError(f"{name} is {value!r}: it must be from {low:g} to {high:g}")
+            whole = name not in ("parameters", "lr")
+            fits = isinstance(value, int if whole else int | float) and not isinstance(value, bool)
+            if not fits or not low <= value <= high:  # a NaN is not in any range
+                kind = "a whole number from" if whole else "from"
+                raise ConfigError(f"{name} is {value!r}: it must be {kind} {low:g} to {high:g}")
 
 
 @dataclass(frozen=True)

@@ -152,7 +152,7 @@ def carry_out(
     tokenizer = load_tokenizer(settings.model)
     limit = length_limit(settings)
     content = read_content(settings.data, settings.method)
-    rows = parse_rows(content, str(settings.data), settings.method)
+    rows = parse_rows(content, str(settings.data), settings.method, allow_drop=settings.allow_drop)
     kept, left_out = fit(
         encode_rows(rows, tokenizer, settings),
         limit,

@@ -38,6 +38,16 @@ def test_encode_asks_the_template_for_the_prompt_and_for_each_whole_side() -> No
     assert found.sides == ((ord("q"), ord("a")), (ord("q"), ord("b")))
 
 
+def test_a_row_with_nothing_to_learn_from_is_left_out_unread() -> None:
+    blank = dataclasses.replace(row(2), problem="completion is blank")
+    never = encode(blank, lambda messages, opening: 1 / 0, "sft")  # type: ignore[arg-type,return-value]
+    kept, left_out = fit([encoded((1,), (1, 2)), never], 9, "sft", allow_drop=True, name="f")
+    assert [each.row.line for each in kept] == [1]
+    assert [(each.line, each.reason) for each in left_out] == [(2, "completion is blank")]
+    with pytest.raises(DataError, match=r"no row is left to train on; .* or give other rows"):
+        fit([never], 9, "sft", allow_drop=True, name="f")
+
+
 def test_only_the_actions_of_a_trajectory_are_trained() -> None:
     def template(messages: list[dict[str, str]], add_generation_prompt: bool) -> list[int]:
         text = "".join(f"{m['role'][0]}{m['content']}." for m in messages)

@@ -12,7 +12,16 @@ from rro_sdk.checkpoint import describe
 from rro_sdk.errors import ConfigError
 from tests.checkpoints import write_checkpoint
 from trainers import DPOSettings
-from trainers.resuming import begin_or_go_on, forget_torn, last_state, mark, refuse_unfinished, state_folder
+from trainers.process import train_dpo
+from trainers.resuming import (
+    begin_or_go_on,
+    forget_torn,
+    last_state,
+    mark,
+    refuse_foreign,
+    refuse_unfinished,
+    state_folder,
+)
 from trainers.room import bytes_needed
 
 
@@ -39,6 +48,33 @@ def test_the_last_whole_state_counts(settings: DPOSettings) -> None:
     save(folder, 15, whole=False)
     (folder / "checkpoint-other").mkdir()
     assert begin_or_go_on(settings, "data") == tenth == last_state(folder)
+
+
+def test_going_on_leaves_no_torn_state_to_be_kept_in_a_whole_ones_place(settings: DPOSettings) -> None:
+    begin_or_go_on(settings, "data")
+    folder = state_folder(settings.out)
+    tenth = save(folder, 10)
+    save(folder, 20, whole=False)
+    assert begin_or_go_on(replace(settings, resume=True, save_every=4), "data") == tenth
+    assert sorted(path.name for path in folder.iterdir()) == ["checkpoint-10", "training.json"]
+
+
+def test_a_folder_that_no_training_made_stays(settings: DPOSettings) -> None:
+    folder = state_folder(settings.out)
+    refuse_foreign(settings)
+    folder.mkdir()
+    refuse_foreign(settings)  # a kill may have left it so
+    (folder / "thesis.txt").write_text("mine")
+    with pytest.raises(ConfigError, match=r"out\.state would hold states, and holds something else"):
+        train_dpo(settings)
+    assert (folder / "thesis.txt").read_text() == "mine"
+
+
+def test_another_chat_template_is_another_training(settings: DPOSettings) -> None:
+    begin_or_go_on(settings, "data")
+    (settings.model / "chat_template.jinja").write_text("{{ messages }}")
+    with pytest.raises(ConfigError, match=r"of another training \(tokenizer was"):
+        begin_or_go_on(settings, "data")
 
 
 def test_states_of_another_training_are_refused(settings: DPOSettings) -> None:

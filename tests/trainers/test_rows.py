@@ -66,6 +66,27 @@ def test_a_side_may_be_a_trajectory() -> None:
         parse({**GOOD, "chosen": blank})
 
 
+def test_rows_with_nothing_to_learn_from_are_noted_where_they_may_be_left_out() -> None:
+    rows = [GOOD, {**GOOD, "rejected": [message("assistant", " ")]}, {**GOOD, "rejected": GOOD["chosen"]}]
+    content = "".join(json.dumps(row) + "\n" for row in rows).encode()
+    for method in ("dpo", "reward", "kto"):
+        found = parse_rows(content, "f", method, allow_drop=True)  # type: ignore[arg-type]
+        said = {row.line: row.problem for row in found}
+        assert said[1] is None
+        assert (said[2], (said[3] or "")[:39]) == (
+            "rejected is blank",
+            "chosen and rejected are the same text: t"[:39],
+        )
+    with pytest.raises(DataError, match="line 2: rejected is blank; leave it out, as --allow-drop does"):
+        parse_rows(content, "f", "dpo")
+
+
+def test_tools_are_not_passed_over() -> None:
+    with pytest.raises(DataError, match="line 1 has tools, which would be left out of the prompt"):
+        parse({**GOOD, "tools": json.dumps([{"type": "function"}])})
+    assert parse({**GOOD, "tools": None})
+
+
 def test_kto_takes_labelled_completions_and_pairs() -> None:
     labelled = {**sft_rows(1)[0], "label": False}
     (row,) = parse(labelled, method="kto")

@@ -37,6 +37,10 @@ PATHS: dict[str, Any] = {"data": "d", "model": "m", "out": "o"}
         ("sft_weight", -1.0),
         ("loss", "hinge"),
         ("save_every", 0),
+        ("lora", "False"),
+        ("resume", 1),
+        ("share_prefixes", None),
+        ("launch", 5),
     ],
 )
 def test_a_wrong_setting_is_named_with_what_it_may_be(field: str, value: object) -> None:

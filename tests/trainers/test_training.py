@@ -173,9 +173,15 @@ def test_rows_that_do_not_fit_are_refused_or_counted(
     assert leftovers(tmp_path) == []
     assert not (tmp_path / "out.log").exists(), "nothing was trained, so there is nothing to look up"
 
+    blank = {**rows[0], "completion": [{"role": "assistant", "content": "\n"}]}
+    write_rows(settings.data, [*rows, blank])
+    with pytest.raises(DataError, match="line 4: completion is blank; leave it out, as --allow-drop does"):
+        train_sft(settings)
+    assert leftovers(tmp_path) == []
+
     result = train_here(dataclasses.replace(settings, allow_drop=True))
-    assert (result.rows_total, result.rows_used) == (3, 2)
-    assert [item.line for item in result.rows_left_out] == [2]
+    assert (result.rows_total, result.rows_used) == (4, 2)
+    assert [item.line for item in result.rows_left_out] == [2, 4]
 
 
 def test_the_turns_of_an_episode_are_trained_in_one_sequence(

@@ -26,7 +26,7 @@ from rro_sdk.envs.base import Environment
 from rro_sdk.envs.registry import load_tasks, make_environment
 from rro_sdk.errors import ConfigError, ServerError
 from rro_sdk.evaluation import play
-from rro_sdk.fingerprint import difference
+from rro_sdk.fingerprint import difference, model_fingerprints
 from rro_sdk.inference.fleet import Fleet, FleetSettings
 from rro_sdk.journal.lock import RunLock
 from rro_sdk.methods import Experts, Method, RisingReward, TreeMethod
@@ -437,6 +437,7 @@ def _made_of(settings: Table1Settings, experts: Experts, data_digest: str) -> di
     found |= {"experts": experts.digest, "environment": data_digest}
     if settings.model != "tiny":
         found["model"] = describe(settings.model).sha256
+        found["tokenizer"] = model_fingerprints(str(settings.model)).get("tokenizer", "")
     return found
 
 
