@@ -11,7 +11,7 @@ from rro_sdk.errors import ConfigError
 from trainers.nodes import Nodes, processes_on_each
 from trainers.settings import TrainSettings
 
-__all__ = ["CONFIGS", "ON_CPU", "command", "command_on_node", "find_config"]
+__all__ = ["CONFIGS", "ON_CPU", "command", "command_on_node", "find_config", "machine_of"]
 
 CONFIGS = Path(__file__).parent / "configs"
 """The configurations that are shipped, each a file `NAME.yaml` as `accelerate config` writes them."""
@@ -81,6 +81,27 @@ def command_on_node(settings: TrainSettings, nodes: Nodes, rank: int, host: str,
             *("--deepspeed_multinode_launcher", "standard"),  # each node starts its own, none by ssh
         ]
     return [sys.executable, "-m", *launcher, "-m", f"trainers.{settings.method}"]
+
+
+def machine_of(settings: TrainSettings) -> int:
+    """Which of several machines this is, from 0, by its copy of the launch's configuration.
+
+    Raises:
+        ConfigError: that file cannot be read.
+    """
+    if settings.launch is None or settings.launch == ON_CPU:
+        return 0
+    import msgspec.yaml
+
+    path = find_config(settings.launch)
+    try:
+        found = msgspec.yaml.decode(path.read_bytes())
+    except (OSError, UnicodeDecodeError, msgspec.DecodeError) as error:
+        raise ConfigError(f"cannot read the launch configuration {path}: {error}") from None
+    rank = found.get("machine_rank", 0) if isinstance(found, dict) else None
+    if not isinstance(rank, int) or rank < 0:
+        raise ConfigError(f"{path}: machine_rank must be a whole number from 0")
+    return rank
 
 
 def find_config(name: str) -> Path:

@@ -15,21 +15,26 @@ from rro_sdk.errors import ConfigError
 from trainers.resuming import is_ours, state_folder
 from trainers.saving import MANIFEST
 
-__all__ = ["forget_finished", "hidden", "hold_log", "log_of", "remove_partials"]
+__all__ = ["forget_finished", "hidden", "hold_log", "log_of", "log_of_node", "remove_partials"]
 
 
-def log_of(out: Path) -> Path:
-    """Where the log of a checkpoint lies."""
-    return out.with_name(f"{out.name}.log")
+def log_of(out: Path, machine: int = 0) -> Path:
+    """Where the log of a checkpoint lies, of one of several machines that train it."""
+    return log_of_node(out.with_name(f"{out.name}.log"), machine)
 
 
-def hold_log(out: Path) -> IO[bytes]:
+def log_of_node(log: Path, rank: int) -> Path:
+    """The first node's is the training's; each other has its own, for appends of two machines tear."""
+    return log if rank == 0 else log.with_name(f"{log.name}.{rank}")
+
+
+def hold_log(out: Path, machine: int = 0) -> IO[bytes]:
     """The log, held: by this process and the child that inherits it, as long as either has it open.
 
     Raises:
         ConfigError: another training holds it, or it cannot be written.
     """
-    log = log_of(out)
+    log = log_of(out, machine)
     try:
         stream = log.open("ab")
     except OSError as error:

@@ -27,11 +27,12 @@ from rro_sdk.cluster.joining import joined
 from rro_sdk.errors import ConfigError, RROError, TrainingError
 from trainers.events import Done, Event, Failed, decode, encode
 from trainers.held import Held, Looked, Said
+from trainers.leftovers import log_of_node
 from trainers.nodes import Nodes, Room, refuse_too_few
 from trainers.rows import file_sha256
 from trainers.settings import DPOSettings, KTOSettings, RewardSettings, SFTSettings, TrainSettings
 
-__all__ = ["log_of_node", "main", "pass_on", "refuse_strangers", "room"]
+__all__ = ["main", "pass_on", "refuse_strangers", "room"]
 
 POLL_S = 0.5
 _KINDS: Mapping[str, type[TrainSettings]] = {
@@ -112,11 +113,6 @@ def pass_on(said: Said, rank: int, node: str, log: Path, send: Callable[[Event],
     if said.status:
         raise TrainingError(f"the trainer on node {node} ended with status {said.status}: see {log}")
     return said.status == 0
-
-
-def log_of_node(log: Path, rank: int) -> Path:
-    """The first node's is the training's; each other has its own, for appends of two machines tear."""
-    return log if rank == 0 else log.with_name(f"{log.name}.{rank}")
 
 
 def _train(

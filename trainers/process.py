@@ -24,7 +24,7 @@ from rro_sdk.atomic import refuse_taken, sync_folder
 from rro_sdk.checkpoint import Checkpoint, describe
 from rro_sdk.errors import CheckpointError, ConfigError, TrainingError
 from trainers.events import Alive, Done, Event, Failed, Step, TrainResult, decode
-from trainers.launching import command
+from trainers.launching import command, machine_of
 from trainers.leftovers import forget_finished, hidden, hold_log, log_of, remove_partials
 from trainers.listening import lines
 from trainers.nodes import Nodes
@@ -129,19 +129,21 @@ def train(
         out.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise ConfigError(f"cannot write beside {out}: {error.strerror}") from error
-    with hold_log(out) as log:
+    machine = 0 if nodes is not None else machine_of(settings)
+    with hold_log(out, machine) as log:
         refuse_taken(out)  # whoever held the log until now may have finished
         alone = settings.launch is None or nodes is not None
         if alone:  # else another machine, which may not see the lock, can be at work here
             remove_partials(out)
-        forget_torn(settings)
+        if machine == 0:
+            forget_torn(settings)
         log.truncate(0)
         try:
             work = Path(tempfile.mkdtemp(prefix=hidden(out), dir=out.parent))
         except OSError as error:
             raise ConfigError(f"cannot write beside {out}: {error.strerror}") from error
         try:
-            result = _run(settings, start, work, log, on_event or _ignore, stop, silence_limit_s)
+            result = _run(settings, start, work, machine, log, on_event or _ignore, stop, silence_limit_s)
             if alone or (work / "checkpoint").is_dir():  # else another machine saved it
                 try:
                     (work / "checkpoint").rename(out)
@@ -160,12 +162,13 @@ def _run(
     settings: TrainSettings,
     start: Sequence[str],
     work: Path,
+    machine: int,
     stderr: IO[bytes],
     on_event: Callable[[Event], None],
     stop: threading.Event | None,
     silence_limit_s: float,
 ) -> TrainResult:
-    orders, log = work / "settings.json", log_of(settings.out.absolute())
+    orders, log = work / "settings.json", log_of(settings.out.absolute(), machine)
     orders.write_bytes(msgspec.json.encode(_as_json(settings)))
     step, result, bad_input = 0, None, False
     try:

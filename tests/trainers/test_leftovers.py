@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from rro_sdk.errors import ConfigError, TrainingError
 from trainers import SFTSettings, train_sft
-from trainers.leftovers import forget_finished, hold_log
+from trainers.launching import CONFIGS, machine_of
+from trainers.leftovers import forget_finished, hold_log, log_of
 from trainers.resuming import mark, state_folder
 from trainers.saving import MANIFEST
 
@@ -44,6 +46,18 @@ def test_hidden_folders_are_removed_once_the_log_is_held(
         train_sft(settings)
     found = sorted(path.name for path in tmp_path.iterdir())
     assert found == [".out.partial-else", "o[u]t.log", "sft.jsonl"]
+
+
+def test_machines_that_share_a_folder_have_a_log_each(settings: SFTSettings) -> None:
+    for rank in (0, 1):
+        copy = settings.data.with_name(f"machine-{rank}.yaml")
+        copy.write_text((CONFIGS / "fsdp-nodes.yaml").read_text().replace("rank: 0", f"rank: {rank}"))
+        assert machine_of(replace(settings, launch=str(copy))) == rank
+    assert machine_of(settings) == machine_of(replace(settings, launch="cpu")) == 0
+    with hold_log(settings.out), hold_log(settings.out, 1) as second:
+        assert second.name == f"{log_of(settings.out)}.1"
+        with pytest.raises(ConfigError, match="is being trained into"):
+            hold_log(settings.out, 1)
 
 
 def test_states_beside_a_whole_checkpoint_are_removed(settings: SFTSettings) -> None:

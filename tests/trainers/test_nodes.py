@@ -20,8 +20,9 @@ from trainers import DPOSettings, train_dpo
 from trainers.events import Alive, Event, Failed, Step, encode
 from trainers.held import Held, Looked, Said
 from trainers.launching import command, command_on_node
+from trainers.leftovers import log_of_node
 from trainers.nodes import Nodes, Room, refuse_too_few
-from trainers.on_nodes import log_of_node, pass_on, refuse_strangers
+from trainers.on_nodes import pass_on, refuse_strangers
 
 from .conftest import pair_rows, write_rows
 
