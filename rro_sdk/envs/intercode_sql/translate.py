@@ -268,14 +268,14 @@ def _unwrap_operands(nodes: Nodes) -> None:
 
 
 def _opened(tree: exp.Query) -> exp.Query:
-    """A query without the parentheses around it; what follows them, such as a LIMIT, stays."""
+    """A query without the parentheses around it; what stands outside, such as a LIMIT or a WITH, stays."""
     if not isinstance(tree, exp.Subquery):
         return tree
     opened = _opened(tree.this)
-    tail = {key: part for key in _TAIL if (part := tree.args.get(key)) is not None}
-    if tail:
+    around = {key: part for key in (*_TAIL, "with_") if (part := tree.args.get(key)) is not None}
+    if around:
         opened = _all_of(opened)
-        for key, part in tail.items():
+        for key, part in around.items():
             opened.set(key, part)
     return opened
 

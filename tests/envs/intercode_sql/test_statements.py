@@ -69,6 +69,7 @@ def failure(runner: Runner, statement: str, database: str = "bakery") -> str:
         ("((SELECT id FROM baker ORDER BY id DESC) LIMIT 2) LIMIT 1", [(3,)]),
         ("(SELECT id, age FROM baker) ORDER BY age LIMIT 1, 1", [(1, 45)]),
         ("((SELECT id FROM baker) LIMIT 1) UNION SELECT 7", [(1,), (7,)]),
+        ("WITH old AS (SELECT id FROM baker WHERE age > 40) (SELECT id FROM old) LIMIT 1", [(1,)]),
         # form
         ("SELECT bakery.baker.name FROM bakery.baker LIMIT 1, 1", [("Ada",)]),
         ("SELECT DATABASE()", [("bakery",)]),
