@@ -3,23 +3,30 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from rro_sdk.errors import ConfigError
 
-_NAME = r"(?i:[\w-]*(?:password|passwd|passphrase|secret)|(?:[\w-]+[_-])?(?:key|apikey|pwd|token))"
-"""The name of a setting that holds a secret; `max-tokens` is none."""
+MASK = "***"
 
-_NAMED = re.compile(rf"([\s?&;,]|^){_NAME}=[^\s&;,#]*")
-"""A secret by its name in a longer text: in a URL's query, or among the words of a connection string."""
+_ENDINGS = ("password", "passwords", "passwd", "passphrase", "passphrases", "secret", "secrets", "api_keys")
+_LAST_WORDS = ("key", "apikey", "apikeys", "pwd", "token")
+"""How the name of a setting that holds a secret ends; `max_tokens` does not."""
 
-_PORT = re.compile(r"\[[^]]*\](?::\d*)?|[^:]*(?::\d*)?")
-"""A host with its port, and no user."""
+_HUMP = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
+_URL = re.compile(r"://([^\s,;]*)")
+_QUERY = re.compile(r"[?&]([\w.-]+)=[^&#]")
+_WORDS = re.compile(r"""\s*(?:[\w.-]+\s*=\s*(?:'[^']*'|"[^"]*"|[^\s;'"]*)(?:[\s;]+|$))+""")
+"""A connection string: names and values, and nothing else."""
+
+_WORD = re.compile(r"([\w.-]+)\s*=")
 
 
 def names_secret(name: str) -> bool:
-    return re.fullmatch(_NAME, name) is not None
+    """Whether a setting of that name holds a secret: `api_key`, `accessToken`, but not `max_tokens`."""
+    plain = _HUMP.sub("_", name).replace("-", "_").lower()
+    return plain.endswith(_ENDINGS) or plain.rpartition("_")[2] in _LAST_WORDS
 
 
 def holds_secret(text: str) -> bool:
@@ -27,45 +34,43 @@ def holds_secret(text: str) -> bool:
     key, mark, value = text.partition("=")
     if mark and names_secret(key):
         return True
-    within = value or text
-    return ":" in _user_of(within) or _NAMED.search(text) is not None
+    credentials = (value or text).partition("://")[2].partition("/")[0].rpartition("@")[0]
+    return ":" in credentials or any(map(names_secret, _named_in(text)))
 
 
 def without_secrets(value: Any) -> Any:
-    """Settings without secrets.
+    """Settings without secrets, as they may be kept.
 
-    Left out are texts that are named so, user and password of any URL, and what the query of a URL or a
-    connection string names so.
+    What is named as one is left out, and a URL loses its user and password. Another text that may hold one,
+    such as a connection string, becomes `MASK`.
     """
     if isinstance(value, dict):
-        kept = {
-            name: each for name, each in value.items() if not (isinstance(each, str) and names_secret(name))
-        }
-        return {name: without_secrets(each) for name, each in kept.items()}
-    if isinstance(value, list):
+        kept = (
+            (name, each)
+            for name, each in value.items()
+            if each is None or isinstance(each, bool) or not names_secret(str(name))
+        )
+        return {name: without_secrets(each) for name, each in kept}
+    if isinstance(value, list | tuple):
         return [without_secrets(each) for each in value]
-    if not isinstance(value, str):
+    if not isinstance(value, str) or not _may_hold_secret(value):
         return value
-    if user := _user_of(value):
-        value = value.replace(f"://{user}@", "://", 1)
-    return _NAMED.sub(r"\1", value)
-
-
-def _user_of(url: str) -> str:
-    """User and password of a URL, or nothing; also where the password has a slash, which no URL may have."""
-    rest = re.split(r"[?#]", url.partition("://")[2], maxsplit=1)[0]
-    place = rest.partition("/")[0]
-    if "@" not in place and _PORT.fullmatch(place):
-        return ""
-    return (place if "@" in place else rest).rpartition("@")[0]
+    scheme, _, rest = value.partition("://")
+    place, slash, path = rest.partition("/")
+    bare = f"{scheme}://{place.rpartition('@')[2]}{slash}{path}"
+    return MASK if _may_hold_secret(bare) else bare
 
 
 def kept_options(options: Sequence[str]) -> dict[str, list[str]]:
-    """Options of an environment, KEY=VALUE, as a run's header keeps them; of secrets the names alone."""
+    """Options of an environment, KEY=VALUE, as a run's header keeps them.
+
+    Of one that may hold a secret the name alone is kept: its value would be another without it.
+    """
     parts = [option.partition("=") for option in options]
+    secret = [names_secret(key) or _may_hold_secret(value) for key, _, value in parts]
     return {
-        "env_option": [f"{key}={without_secrets(value)}" for key, _, value in parts if not names_secret(key)],
-        "env_option_secret": [key for key, _, _ in parts if names_secret(key)],
+        "env_option": [option for option, hidden in zip(options, secret, strict=True) if not hidden],
+        "env_option_secret": [key for (key, _, _), hidden in zip(parts, secret, strict=True) if hidden],
     }
 
 
@@ -84,3 +89,23 @@ def options_of_run(made: dict[str, Any], given: Sequence[str]) -> tuple[str, ...
         if name.replace("-", "_") not in now:
             raise ConfigError(f"the run does not keep the environment's {name}; give it again: -e {name}=...")
     return (*made["env_option"], *given)
+
+
+def _may_hold_secret(text: str) -> bool:
+    """Whether there is a user in a URL, or something that is named as a secret.
+
+    An "@" behind a colon counts wherever it stands, for passwords may have signs that a URL may not.
+    """
+    for found in _URL.finditer(text):
+        place = re.split(r"[/?#]", found[1], maxsplit=1)[0]
+        if "@" in place or (":" in place and "@" in found[1]):
+            return True
+    return any(map(names_secret, _named_in(text)))
+
+
+def _named_in(text: str) -> Iterator[str]:
+    """Names with a value in the query of a URL, or in a connection string."""
+    for found in _URL.finditer(text):
+        yield from _QUERY.findall(found[1])
+    if _WORDS.fullmatch(text):
+        yield from _WORD.findall(text)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rro_sdk._secrets import holds_secret, kept_options, options_of_run, without_secrets
+from rro_sdk._secrets import MASK, holds_secret, kept_options, options_of_run, without_secrets
 from rro_sdk.errors import ConfigError
 
 WORDS = st.text("abcxyz019._~-", min_size=1, max_size=8)
@@ -19,35 +19,60 @@ def test_named_secrets_and_those_of_urls_are_left_out() -> None:
         "more": {"urls": ["http://me:hunter2@127.0.0.1"], "password": "hunter2"},
         "max_steps": 3,
         "api_token": 7,
+        "accessToken": ["hunter2"],
+        "copy_key": True,
         "note": "me@home, 3://",
+        "style": "Reply as key=value; token=x",
     }
     assert without_secrets(given) == {
         "url": "mysql://127.0.0.1:3306/shop",
         "more": {"urls": ["http://127.0.0.1"]},
         "max_steps": 3,
-        "api_token": 7,
+        "copy_key": True,
         "note": "me@home, 3://",
+        "style": "Reply as key=value; token=x",
     }
 
 
 @pytest.mark.parametrize(
     ("text", "kept"),
     [
-        ("postgresql://db/x?user=u&password=hunter2", "postgresql://db/x?user=u&"),
-        (
-            "postgresql://db/x?sslPassword=hunter2&max_tokens=3&monkey=b",
-            "postgresql://db/x?&max_tokens=3&monkey=b",
-        ),
-        ("http://h/x?api_key=hunter2#top", "http://h/x?#top"),
-        ("host=db user=u password=hunter2 port=3", "host=db user=u  port=3"),
-        ("postgresql://u:hunter/2@host:5432/db", "postgresql://host:5432/db"),
-        ("http://[::1]:8000/a@b", "http://[::1]:8000/a@b"),
-        ("http://h:80/a@b?c=d@e", "http://h:80/a@b?c=d@e"),
+        ("postgresql://db/x?user=u&password=hunter2", MASK),
+        ("postgresql://db/x?sslPassword=hunter2&max_tokens=3", MASK),
+        ("http://h/x?api_key=hunter2#top", MASK),
+        ("host=db user=u password='hunter 2' port=3", MASK),
+        ("Server=db;AccountKey=hunter2", MASK),
+        ("postgresql://u:hunter/2@host:5432/db", MASK),
+        ("mysql://u:12/3@h", MASK),
+        ("mysql://u:hunter#2@h:3306/x", "mysql://h:3306/x"),
+        ("mysql://u:hunter?2@h", "mysql://h"),
+        ("http://h1,http://u:hunter2@h2", MASK),
+        ("mysql://a:hunter1@h1,mysql://c:hunter2@h2", MASK),
+        ("mysql://root:hunter2@h:3306/x", "mysql://h:3306/x"),
+        ("https://hunter2@h/x", "https://h/x"),
     ],
 )
 def test_a_secret_within_a_text(text: str, kept: str) -> None:
     assert without_secrets(text) == kept
-    assert holds_secret(text) == (kept != text)
+    assert kept_options([f"url={text}"]) == {"env_option": [], "env_option_secret": ["url"]}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "http://[::1]:8000/a",
+        "http://h/a@b?c=d@e",
+        "http://h:80/a?max_tokens=3&monkey=b",
+        "Reply as key=value; token=x",
+        "no key = no door",
+        "host=db port=3",
+        "a=b",
+    ],
+)
+def test_what_is_no_secret_stays_as_it_is(text: str) -> None:
+    assert without_secrets(text) == text
+    assert not holds_secret(text)
+    assert kept_options([f"url={text}"]) == {"env_option": [f"url={text}"], "env_option_secret": []}
 
 
 @given(user=WORDS, password=WORDS, host=WORDS, path=WORDS)

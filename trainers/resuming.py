@@ -38,6 +38,9 @@ KEPT = 2
 """States kept: one may be torn by a kill while it is written, the one before it is whole."""
 
 _IDENTITY = "training.json"
+_OURS = (_IDENTITY, f".{_IDENTITY}", "checkpoint-", "README.md")
+"""What stands in the folder, the trainer's own page among it, also when a kill came while it was removed."""
+
 _MARK = "whole"
 _FREE = (
     "out",
@@ -86,7 +89,7 @@ def is_ours(folder: Path) -> bool:
     if not folder.is_dir():
         return False
     names = [path.name for path in folder.iterdir()]
-    return _IDENTITY in names or all(_IDENTITY in each or each.startswith("checkpoint-") for each in names)
+    return _IDENTITY in names or all(each.startswith(_OURS) for each in names)
 
 
 def forget_torn(settings: TrainSettings) -> None:
@@ -113,6 +116,8 @@ def begin_or_go_on(settings: TrainSettings, data_sha256: str) -> Path | None:
             before = msgspec.json.decode(path.read_bytes())
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise ConfigError(f"{path} cannot be read: remove {folder} and train again") from error
+        if isinstance(before, dict) and "tokenizer" not in before:
+            del now["tokenizer"]  # an earlier version did not write it
         if (found := difference(before, msgspec.to_builtins(now))) is not None:
             raise ConfigError(f"{folder} is of another training ({found}): give its settings, or remove it")
         _remove_torn(folder)

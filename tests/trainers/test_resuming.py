@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -68,6 +69,25 @@ def test_a_folder_that_no_training_made_stays(settings: DPOSettings) -> None:
     with pytest.raises(ConfigError, match=r"out\.state would hold states, and holds something else"):
         train_dpo(settings)
     assert (folder / "thesis.txt").read_text() == "mine"
+
+
+def test_states_of_an_earlier_version_go_on(settings: DPOSettings) -> None:
+    begin_or_go_on(settings, "data")
+    path = state_folder(settings.out) / "training.json"
+    before = json.loads(path.read_text())
+    del before["tokenizer"]
+    path.write_text(json.dumps(before))
+    tenth = save(state_folder(settings.out), 10)
+    assert begin_or_go_on(settings, "data") == tenth
+
+
+def test_a_folder_of_states_that_was_being_removed_is_ours(settings: DPOSettings) -> None:
+    folder = state_folder(settings.out)
+    save(folder, 10, whole=False)
+    (folder / "README.md").write_text("of the trainer")
+    refuse_foreign(settings)
+    forget_torn(settings)
+    assert not folder.exists()
 
 
 def test_another_chat_template_is_another_training(settings: DPOSettings) -> None:

@@ -451,7 +451,10 @@ def _claim(settings: Table1Settings, made_of: dict[str, str]) -> None:
     path = settings.out / "experiment.json"
     if (before := read(path, dict)) is None:
         write(path, now)
-    elif (found := difference(before, now)) is not None:
+        return
+    if "tokenizer" not in before["made_of"]:
+        now["made_of"].pop("tokenizer", None)  # an earlier version did not write it
+    if (found := difference(before, now)) is not None:
         raise ConfigError(
             f"{settings.out} holds an experiment with other settings ({found}); give another --out, or those"
         )

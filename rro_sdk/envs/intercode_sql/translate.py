@@ -134,18 +134,25 @@ def _query(
     ctes = frozenset(cte.alias.lower() for cte in nodes.of(exp.CTE))
     _keep_group_order(tree, database, ctes)
     order_sql = _order_sql(tree, syntax)
-    single = tuple(syntax.written(each) for each in _values(nodes))
+    single = tuple(syntax.written(each) for each in _values(nodes, ctes))
     return Query(syntax.written(tree), types, tree, order_sql, ctes, refused, single)
 
 
-def _values(nodes: Nodes) -> list[exp.Expr]:
-    """The subqueries in a value's place that may have several rows."""
-    inner = (
-        each.unnest()
+def _values(nodes: Nodes, ctes: frozenset[str]) -> list[exp.Query]:
+    """The subqueries in a value's place that may have several rows and need no WITH."""
+    found = (
+        _opened(each.copy())
         for each in nodes.of(exp.Subquery)
-        if each.parent is not None and not isinstance(each.parent, _ROWS_TAKERS)
+        if each.parent is not None
+        and not isinstance(each.parent, _ROWS_TAKERS)
+        and each.find_ancestor(exp.If, exp.Case, exp.Coalesce) is None  # it may not be looked at
     )
-    return [each for each in inner if isinstance(each, exp.Query) and not _has_one_row(each)]
+    return [
+        each
+        for each in found
+        if not _has_one_row(each)
+        and ctes.isdisjoint(table.name.lower() for table in each.find_all(exp.Table))
+    ]
 
 
 def _has_one_row(query: exp.Query) -> bool:
@@ -273,10 +280,10 @@ def _opened(tree: exp.Query) -> exp.Query:
         return tree
     opened = _opened(tree.this)
     around = {key: part for key in (*_TAIL, "with_") if (part := tree.args.get(key)) is not None}
-    if around:
+    if around and any(opened.args.get(key) is not None for key in (*_TAIL, "with_")):
         opened = _all_of(opened)
-        for key, part in around.items():
-            opened.set(key, part)
+    for key, part in around.items():
+        opened.set(key, part)
     return opened
 
 

@@ -69,6 +69,11 @@ def failure(runner: Runner, statement: str, database: str = "bakery") -> str:
         ("((SELECT id FROM baker ORDER BY id DESC) LIMIT 2) LIMIT 1", [(3,)]),
         ("(SELECT id, age FROM baker) ORDER BY age LIMIT 1, 1", [(1, 45)]),
         ("((SELECT id FROM baker) LIMIT 1) UNION SELECT 7", [(1,), (7,)]),
+        ("(SELECT name FROM baker) ORDER BY baker.age DESC LIMIT 1", [("Ada",)]),
+        ("(SELECT town, COUNT(*) FROM baker GROUP BY town) ORDER BY COUNT(*) DESC LIMIT 1", [("Lund", 2)]),
+        ("WITH sale AS (SELECT 2 AS id) SELECT name FROM baker WHERE id = (SELECT id FROM sale)", [("Ada",)]),
+        ("SELECT name FROM baker WHERE id = ((SELECT id FROM baker ORDER BY id DESC) LIMIT 1)", [("Maj",)]),
+        ("SELECT IF(1, 2, (SELECT id FROM baker)), COALESCE(1, (SELECT id FROM baker))", [(2, 1)]),
         ("WITH old AS (SELECT id FROM baker WHERE age > 40) (SELECT id FROM old) LIMIT 1", [(1,)]),
         # form
         ("SELECT bakery.baker.name FROM bakery.baker LIMIT 1, 1", [("Ada",)]),
