@@ -60,7 +60,8 @@ class Query:
         ctes: lower-case names of its WITH.
         refused: what MySQL says in place of the rows, once the statement is otherwise found to be right.
         single: subqueries in a value's place: MySQL refuses more than one row, SQLite takes the first. One
-            that reads its outer query or a WITH cannot run alone, and stays as SQLite takes it.
+            that reads its outer query or a WITH cannot run alone, and stays as SQLite takes it; so does one
+            below IF, CASE or COALESCE, which MySQL may never look at.
     """
 
     sql: str

@@ -178,6 +178,19 @@ SAME = [
     "SELECT town, name FROM baker GROUP BY town",
     "SELECT MAX(age), name FROM baker",
     "SELECT name, nam FROM baker GROUP BY town",
+    # a subquery in a value's place, and what stands outside of parentheses
+    "SELECT name FROM baker WHERE age = (SELECT age FROM baker)",
+    "SELECT (SELECT id FROM baker UNION SELECT 7)",
+    "SELECT name FROM baker WHERE id = ((SELECT id FROM baker ORDER BY id DESC) LIMIT 1)",
+    "SELECT IF(1, 2, (SELECT id FROM baker)), COALESCE(1, (SELECT id FROM baker))",
+    "SELECT name FROM baker WHERE id = 77 AND age = (SELECT age FROM baker)",
+    "SELECT name FROM baker WHERE id = 1 OR age = (SELECT age FROM baker)",
+    "WITH sale AS (SELECT 2 AS id) SELECT name FROM baker WHERE id = (SELECT id FROM sale)",
+    "(SELECT name FROM baker) ORDER BY baker.age DESC LIMIT 1",
+    "((SELECT id FROM baker ORDER BY id DESC) LIMIT 2) LIMIT 1",
+    "(SELECT id, age FROM baker ORDER BY id DESC LIMIT 2) ORDER BY age LIMIT 1",
+    "((SELECT id FROM baker) LIMIT 1) UNION SELECT 7",
+    "WITH old AS (SELECT id FROM baker WHERE age > 40) (SELECT id FROM old) LIMIT 1",
 ]
 
 
