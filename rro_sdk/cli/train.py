@@ -10,7 +10,7 @@ import click
 
 from rro_sdk.cli._groups import Group
 from rro_sdk.cli._monitoring import log_option
-from rro_sdk.cli._options import device_option, json_option, seed_option
+from rro_sdk.cli._options import chosen_of, device_option, json_option, seed_option
 
 if TYPE_CHECKING:
     from trainers import Event, TrainResult, TrainSettings
@@ -100,7 +100,7 @@ def sft(as_json: bool, log: tuple[str, ...], **settings: Any) -> None:
     """Supervised fine-tuning, on the completions alone."""
     from trainers import SFTSettings, train_sft
 
-    _train(train_sft, SFTSettings(**settings), log, as_json)
+    _train(train_sft, SFTSettings(**_with_one_length(settings)), log, as_json)
 
 
 @command.command("dpo", short_help="on preference pairs")
@@ -123,7 +123,7 @@ def dpo(as_json: bool, log: tuple[str, ...], **settings: Any) -> None:
     """Direct preference optimization."""
     from trainers import DPOSettings, train_dpo
 
-    _train(train_dpo, DPOSettings(**settings), log, as_json)
+    _train(train_dpo, DPOSettings(**_with_one_length(settings)), log, as_json)
 
 
 @command.command("kto", short_help="on labelled completions")
@@ -138,7 +138,7 @@ def kto(as_json: bool, log: tuple[str, ...], **settings: Any) -> None:
     """Kahneman-Tversky optimization on completions with a label; a pair gives two."""
     from trainers import KTOSettings, train_kto
 
-    _train(train_kto, KTOSettings(**settings), log, as_json)
+    _train(train_kto, KTOSettings(**_with_one_length(settings)), log, as_json)
 
 
 @command.command("reward", short_help="a reward model, on pairs")
@@ -151,7 +151,14 @@ def reward(as_json: bool, log: tuple[str, ...], **settings: Any) -> None:
     """A reward model: MODEL with a head of one number, on whole conversations."""
     from trainers import RewardSettings, train_reward
 
-    _train(train_reward, RewardSettings(**settings), log, as_json)
+    _train(train_reward, RewardSettings(**_with_one_length(settings)), log, as_json)
+
+
+def _with_one_length(settings: dict[str, Any]) -> dict[str, Any]:
+    """The settings with --steps or --epochs, whichever was given nearer; with both where they were alike."""
+    given = chosen_of("steps", "epochs")
+    left_out = {"steps": "epochs", "epochs": "steps"}.get(given or "")
+    return settings if left_out is None else {**settings, left_out: None}
 
 
 def _train(

@@ -58,6 +58,10 @@ def test_of_two_that_exclude_each_other_the_nearer_holds(here: Path, monkeypatch
     assert "else" in rro("iterate").stderr
     both = rro("iterate", "--config", "a.toml", "--resume", "begun")
     assert (both.returncode, "give either --config FILE or --resume DIR" in both.stderr) == (2, True)
+    monkeypatch.setenv("RRO_TRAIN_SFT_EPOCHS", "2")
+    train = ("train", "sft", "--data", "rows.jsonl", "--model", "none", "--out", "out", "--steps", "3")
+    assert "none is not a folder" in rro(*train).stderr
+    assert "steps and epochs were both given" in rro(*train, "--epochs", "2").stderr
 
 
 def sample_of(option: click.Option) -> Any:
