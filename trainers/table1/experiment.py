@@ -452,7 +452,7 @@ def _claim(settings: Table1Settings, made_of: dict[str, str]) -> None:
     if (before := read(path, dict)) is None:
         write(path, now)
         return
-    if "tokenizer" not in before["made_of"]:
+    if "tokenizer" not in before.get("made_of", {}):
         now["made_of"].pop("tokenizer", None)  # an earlier version did not write it
     if (found := difference(before, now)) is not None:
         raise ConfigError(
