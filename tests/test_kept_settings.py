@@ -68,7 +68,7 @@ def test_a_secret_within_a_text(text: str, kept: str) -> None:
         "no key = no door",
         "host=db port=3",
         "a=b",
-        "a=  " * 60 + "!",  # a pattern that goes back would not end
+        "a=  " * 60 + "'",  # a pattern that goes back would not end
     ],
 )
 def test_what_is_no_secret_stays_as_it_is(text: str) -> None:
